@@ -1,0 +1,86 @@
+//! Connection tracking: keys, entries and their lifetimes.
+//!
+//! A key holds the connection as its endpoint sees it (local and remote), so one lookup finds it from either
+//! direction; the entry says who opened it. The interface is part of the key: no pod can make entries for another.
+
+/// Key of a connection, and of the fragments of one packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Interface index of the endpoint.
+    pub ifindex: u32,
+    /// Port on the endpoint's side, or the ICMP echo identifier; host order.
+    pub local_port: u16,
+    /// Port on the peer's side, 0 for ICMP; host order.
+    pub remote_port: u16,
+    /// The endpoint's address in network order; IPv4 in the first four bytes.
+    pub local: [u8; 16],
+    /// The peer's address, likewise.
+    pub remote: [u8; 16],
+    /// IP protocol.
+    pub protocol: u8,
+    /// [`crate::ipcache::V4`] or [`crate::ipcache::V6`].
+    pub family: u8,
+    /// Zero.
+    pub pad: [u8; 2],
+}
+
+/// State of a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Boot time in nanoseconds at which the direction opened by the endpoint stops being known; 0 if never opened.
+    pub egress_until: u64,
+    /// The same for the direction opened by the peer.
+    pub ingress_until: u64,
+    /// TCP flags seen so far, endpoint's side in the low byte, peer's in the next.
+    pub flags: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// Key of a fragmented packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FragmentKey {
+    /// Interface index of the endpoint.
+    pub ifindex: u32,
+    /// IP identification (32 bits in IPv6).
+    pub id: u32,
+    /// Source address in network order; IPv4 in the first four bytes.
+    pub source: [u8; 16],
+    /// Destination address, likewise.
+    pub destination: [u8; 16],
+    /// IP protocol.
+    pub protocol: u8,
+    /// [`crate::ipcache::V4`] or [`crate::ipcache::V6`].
+    pub family: u8,
+    /// Direction, so that both hooks of one interface keep apart: 0 ingress, 1 egress.
+    pub egress: u8,
+    /// Zero.
+    pub pad: u8,
+}
+
+/// Ports of the first fragment, for those that follow; host order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FragmentPorts {
+    /// Source port.
+    pub source: u16,
+    /// Destination port.
+    pub destination: u16,
+}
+
+/// Lifetime of an established TCP connection after its last packet, in nanoseconds (2 h 13 min 20 s).
+pub const TCP_LIFETIME: u64 = 8_000 * SECOND;
+/// Lifetime of a TCP connection that has seen no answer yet.
+pub const TCP_SYN_LIFETIME: u64 = 60 * SECOND;
+/// Lifetime of a TCP connection after a RST, or a FIN from both sides.
+pub const TCP_CLOSING_LIFETIME: u64 = 10 * SECOND;
+/// Lifetime of everything else.
+pub const OTHER_LIFETIME: u64 = 60 * SECOND;
+/// Nanoseconds in a second.
+const SECOND: u64 = 1_000_000_000;
+
+const _: () = assert!(size_of::<Key>() == 44 && size_of::<Entry>() == 24);
+const _: () = assert!(size_of::<FragmentKey>() == 44 && size_of::<FragmentPorts>() == 4);
