@@ -3,7 +3,7 @@
 //! A key holds the connection as its endpoint sees it (local and remote), so one lookup finds it from either
 //! direction; the entry says who opened it. The interface is part of the key: no pod can make entries for another.
 
-/// Key of a connection, and of the fragments of one packet.
+/// Key of a connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -35,8 +35,11 @@ pub struct Entry {
     pub ingress_until: u64,
     /// TCP flags seen so far, endpoint's side in the low byte, peer's in the next.
     pub flags: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Low bits of the generation that last allowed the direction opened by the endpoint. Replies under another
+    /// generation ask the policy anew, so that taking a permission back ends its connections in both directions.
+    pub egress_generation: u16,
+    /// The same for the direction opened by the peer.
+    pub ingress_generation: u16,
 }
 
 /// Key of a fragmented packet.
@@ -51,7 +54,7 @@ pub struct FragmentKey {
     pub source: [u8; 16],
     /// Destination address, likewise.
     pub destination: [u8; 16],
-    /// IP protocol.
+    /// IP protocol; 0 in IPv6, where reassembly does not look at it.
     pub protocol: u8,
     /// [`crate::ipcache::V4`] or [`crate::ipcache::V6`].
     pub family: u8,
@@ -61,14 +64,18 @@ pub struct FragmentKey {
     pub pad: u8,
 }
 
-/// Ports of the first fragment, for those that follow; host order.
+/// What the first fragment said, for those that follow; ports in host order.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FragmentPorts {
-    /// Source port.
+    /// Source port; the identifier of an ICMP echo.
     pub source: u16,
-    /// Destination port.
+    /// Destination port; the type of an ICMP message.
     pub destination: u16,
+    /// IP protocol, behind any extension headers.
+    pub protocol: u8,
+    /// Zero.
+    pub pad: [u8; 3],
 }
 
 /// Lifetime of an established TCP connection after its last packet, in nanoseconds (2 h 13 min 20 s).
@@ -83,4 +90,4 @@ pub const OTHER_LIFETIME: u64 = 60 * SECOND;
 const SECOND: u64 = 1_000_000_000;
 
 const _: () = assert!(size_of::<Key>() == 44 && size_of::<Entry>() == 24);
-const _: () = assert!(size_of::<FragmentKey>() == 44 && size_of::<FragmentPorts>() == 4);
+const _: () = assert!(size_of::<FragmentKey>() == 44 && size_of::<FragmentPorts>() == 8);

@@ -39,3 +39,9 @@ pub fn action<A: Read + ?Sized>(tables: &A, at: u32) -> u8 {
 pub fn reason<A: Read + ?Sized>(tables: &A, at: u32) -> u8 {
     ((tables.u32(at) >> 8) & 0xff) as u8
 }
+
+/// Authentication demanded by the record at byte offset `at`, 0 for none.
+#[inline(always)]
+pub fn auth<A: Read + ?Sized>(tables: &A, at: u32) -> u8 {
+    ((tables.u32(at) >> 16) & 0xff) as u8
+}

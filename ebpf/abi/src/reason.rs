@@ -34,10 +34,44 @@ pub enum Reason {
     InvalidTables = 13,
     /// Dropped: the connection could not be recorded.
     ConntrackFull = 14,
+    /// Dropped: the policy demands authentication, which the datapath cannot establish.
+    AuthRequired = 15,
+}
+
+impl Reason {
+    /// The reason of a number, `None` for one that is not in use.
+    #[inline(always)]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Allowed,
+            1 => Self::Reply,
+            2 => Self::Essential,
+            3 => Self::PolicyDeny,
+            4 => Self::DefaultDeny,
+            5 => Self::Malformed,
+            6 => Self::UnknownL3,
+            7 => Self::UnknownL4,
+            8 => Self::Spoofed,
+            9 => Self::Misdelivered,
+            10 => Self::NoEndpoint,
+            11 => Self::NoGeneration,
+            12 => Self::LostFragment,
+            13 => Self::InvalidTables,
+            14 => Self::ConntrackFull,
+            15 => Self::AuthRequired,
+            _ => return None,
+        })
+    }
+
+    /// Whether a packet with this reason passes.
+    #[inline(always)]
+    pub const fn passes(self) -> bool {
+        matches!(self, Self::Allowed | Self::Reply | Self::Essential)
+    }
 }
 
 /// Number of reasons, the length of the counters per reason.
-pub const COUNT: u32 = 15;
+pub const COUNT: u32 = 16;
 
 /// All reasons in order, with the names shown to people.
 pub const ALL: [(Reason, &str); COUNT as usize] = [
@@ -56,6 +90,7 @@ pub const ALL: [(Reason, &str); COUNT as usize] = [
     (Reason::LostFragment, "lost-fragment"),
     (Reason::InvalidTables, "invalid-tables"),
     (Reason::ConntrackFull, "conntrack-full"),
+    (Reason::AuthRequired, "auth-required"),
 ];
 
 /// A per-CPU counter.
