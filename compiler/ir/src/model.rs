@@ -1,0 +1,236 @@
+//! Step four: the total function from flow to verdict.
+//!
+//! The order of judgement, for one endpoint and direction (all rules of this version are of one tier):
+//! 1. Nothing is enforced: allow.
+//! 2. Some deny matches: deny.
+//! 3. Some allow matches: allow.
+//! 4. No rule matches: deny if in default deny (ingress from the host is allowed before that), else allow.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::ids::{EndpointId, IdentityId, RuleId};
+use crate::port::{L4, Ports, Protocol};
+use crate::resolve::Resolved;
+use crate::rule::{Action, Direction, Peers, Rule, Services};
+use crate::settings::{Enforcement, Settings};
+use crate::universe::{Endpoint, NamedPorts, Universe};
+
+/// A question: may this packet open a connection?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Flow {
+    /// Whose policy is asked.
+    pub subject: EndpointId,
+    /// Which way, as the subject sees it.
+    pub direction: Direction,
+    /// The other side.
+    pub peer: IdentityId,
+    /// IP protocol.
+    pub protocol: Protocol,
+    /// Destination port, ICMP type, or 0 for protocols without either.
+    pub port: u16,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Verdict {
+    /// Whether the packet passes.
+    pub allowed: bool,
+    /// Why.
+    pub reason: Reason,
+    /// Whether the subject is in default deny in this direction.
+    pub enforced: bool,
+    /// The rules that decided, in order; for a deny the denies, for an allow the allows.
+    pub rules: Vec<RuleId>,
+}
+
+/// What decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// A rule of that action.
+    Rule(Action),
+    /// No rule, and the subject is in default deny.
+    DefaultDeny,
+    /// No rule, and the subject is not in default deny.
+    NotEnforced,
+    /// No rule, but the local node may always reach its pods (`allow-localhost`).
+    Localhost,
+}
+
+/// What applies to an endpoint in one direction.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Enforced {
+    /// Whether flows that no rule matches are dropped.
+    pub default_deny: bool,
+    /// Whether the local node is let in where no rule matches.
+    pub localhost: bool,
+    /// The rules, in order.
+    pub rules: Vec<RuleId>,
+}
+
+/// What applies to an endpoint. Endpoints with equal policy share one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SubjectPolicy {
+    /// To the endpoint.
+    pub ingress: Enforced,
+    /// From the endpoint.
+    pub egress: Enforced,
+}
+
+impl SubjectPolicy {
+    /// What applies in a direction.
+    pub const fn direction(&self, direction: Direction) -> &Enforced {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+}
+
+/// The total function from flow to verdict.
+#[derive(Clone, Debug)]
+pub struct Model<'a> {
+    /// The rules and sets it stands on.
+    pub resolved: &'a Resolved<'a>,
+    policies: Vec<SubjectPolicy>,
+    by_endpoint: Vec<usize>,
+}
+
+impl<'a> Model<'a> {
+    /// Settles default deny for every endpoint and shares equal policies.
+    pub fn build(resolved: &'a Resolved<'a>, settings: &Settings) -> Self {
+        let endpoints = resolved.universe.endpoints();
+        let settled: Vec<_> = endpoints
+            .par_iter()
+            .enumerate()
+            .map(|(at, endpoint)| settle(resolved, endpoint, EndpointId::at(at), settings))
+            .collect();
+        let mut known: BTreeMap<SubjectPolicy, usize> = BTreeMap::new();
+        let mut policies = Vec::new();
+        let mut by_endpoint = Vec::with_capacity(settled.len());
+        for policy in settled {
+            let at = *known.entry(policy).or_insert_with_key(|policy| {
+                policies.push(policy.clone());
+                policies.len() - 1
+            });
+            by_endpoint.push(at);
+        }
+        Self { resolved, policies, by_endpoint }
+    }
+
+    /// The universe it is about.
+    pub fn universe(&self) -> &'a Universe {
+        self.resolved.universe
+    }
+
+    /// Distinct subject policies.
+    pub fn policies(&self) -> &[SubjectPolicy] {
+        &self.policies
+    }
+
+    /// The policy of an endpoint.
+    pub fn policy_of(&self, endpoint: EndpointId) -> Option<&SubjectPolicy> {
+        self.by_endpoint.get(endpoint.index()).and_then(|at| self.policies.get(*at))
+    }
+
+    /// The verdict of a flow; an endpoint outside the universe is denied.
+    pub fn eval(&self, flow: &Flow) -> Verdict {
+        let denied = Verdict { allowed: false, reason: Reason::DefaultDeny, enforced: true, rules: Vec::new() };
+        let Some(endpoint) = self.universe().endpoint(flow.subject) else { return denied };
+        let Some(policy) = self.policy_of(flow.subject) else { return denied };
+        self.judge(policy.direction(flow.direction), &endpoint.ports, flow)
+    }
+
+    /// The verdict under a policy, for an endpoint with these named ports. Only `peer`, `direction`, `protocol`
+    /// and `port` of the flow are read.
+    pub fn judge(&self, policy: &Enforced, ports: &NamedPorts, flow: &Flow) -> Verdict {
+        let matching = |action| {
+            let hits = policy.rules.iter().copied().filter(|id| {
+                let rule = self.resolved.rules.rule(*id);
+                rule.is_some_and(|rule| rule.action == action && self.matches(rule, ports, flow))
+            });
+            hits.collect::<Vec<_>>()
+        };
+        let enforced = policy.default_deny;
+        for action in [Action::Deny, Action::Allow] {
+            let rules = matching(action);
+            if !rules.is_empty() {
+                return Verdict { allowed: action == Action::Allow, reason: Reason::Rule(action), enforced, rules };
+            }
+        }
+        let (allowed, reason) = match policy.default_deny {
+            false => (true, Reason::NotEnforced),
+            true if policy.localhost && flow.peer == IdentityId::HOST => (true, Reason::Localhost),
+            true => (false, Reason::DefaultDeny),
+        };
+        Verdict { allowed, reason, enforced, rules: Vec::new() }
+    }
+
+    /// Whether a rule's peers and layer 4 match a flow (its subject is taken as given).
+    pub fn matches(&self, rule: &Rule, ports: &NamedPorts, flow: &Flow) -> bool {
+        self.peers_match(&rule.peers, flow.peer) && self.services_match(&rule.services, ports, flow)
+    }
+
+    fn peers_match(&self, peers: &Peers, identity: IdentityId) -> bool {
+        match peers {
+            Peers::Any => true,
+            Peers::Of(list) => list.iter().any(|peer| self.resolved.peer(*peer).contains(identity)),
+        }
+    }
+
+    fn services_match(&self, services: &Services, ports: &NamedPorts, flow: &Flow) -> bool {
+        match services {
+            Services::All => true,
+            Services::Of(list) => list.iter().any(|l4| self.l4_matches(l4, ports, flow)),
+        }
+    }
+
+    fn l4_matches(&self, l4: &L4, ports: &NamedPorts, flow: &Flow) -> bool {
+        l4.protocol == flow.protocol
+            && match &l4.ports {
+                Ports::All => true,
+                Ports::Range(first, last) => (*first..=*last).contains(&flow.port),
+                Ports::Named(name) => self.named(name, ports, flow) == Some(flow.port),
+            }
+    }
+
+    /// A named port is the destination's: the subject's own on ingress, the peer identity's on egress.
+    fn named(&self, name: &std::sync::Arc<str>, ports: &NamedPorts, flow: &Flow) -> Option<u16> {
+        match flow.direction {
+            Direction::Ingress => ports.get(&(name.clone(), flow.protocol)).copied(),
+            Direction::Egress => self.universe().named_port(flow.peer, name, flow.protocol),
+        }
+    }
+}
+
+/// Default deny and localhost for one endpoint (Cilium's computePolicyEnforcementAndRules).
+fn settle(resolved: &Resolved<'_>, endpoint: &Endpoint, id: EndpointId, settings: &Settings) -> SubjectPolicy {
+    let rules = resolved.rules_of(id);
+    let direction = |direction| {
+        let of = |id: &&RuleId| resolved.rules.rule(**id).is_some_and(|rule| rule.direction == direction);
+        enforce(resolved, endpoint, direction, rules.iter().filter(of).copied().collect(), settings)
+    };
+    SubjectPolicy { ingress: direction(Direction::Ingress), egress: direction(Direction::Egress) }
+}
+
+fn enforce(
+    resolved: &Resolved<'_>,
+    endpoint: &Endpoint,
+    direction: Direction,
+    rules: Vec<RuleId>,
+    settings: &Settings,
+) -> Enforced {
+    // Cilium asks for the label's name alone, so a pod that carries a label `host` is exempt like the host.
+    let exempt = !settings.host_firewall && endpoint.labels.has_name("host");
+    if exempt || settings.enforcement == Enforcement::Never {
+        return Enforced { default_deny: false, localhost: false, rules: Vec::new() };
+    }
+    if settings.enforcement == Enforcement::Always || endpoint.labels.has_name("init") {
+        let localhost = direction == Direction::Ingress && settings.allow_localhost && !rules.is_empty();
+        return Enforced { default_deny: true, localhost: localhost && !endpoint.host, rules };
+    }
+    let default_deny = rules.iter().any(|id| resolved.rules.rule(*id).is_some_and(|rule| rule.default_deny));
+    let localhost = default_deny && direction == Direction::Ingress && settings.allow_localhost && !endpoint.host;
+    Enforced { default_deny, localhost, rules }
+}

@@ -1,0 +1,232 @@
+//! The flat rules that every later stage works on.
+//!
+//! A [`RuleSet`] holds one [`Rule`] per entry of each policy's sections, with every default made explicit:
+//! scoping requirements are in the selectors, `ANY` is spelt out, host bits are cleared. Selectors and peers are
+//! interned, so equal ones have one id.
+//!
+//! Port ranges stand as written, sorted: Cilium's layer 7 merging and its map entries depend on the exact bounds.
+
+use std::sync::Arc;
+
+use policyc_diag::Span;
+
+use crate::cidr::Cidr;
+use crate::ids::{PeerId, PolicyId, RuleId, SelectorId};
+use crate::port::L4;
+use crate::selector::Selector;
+
+/// Which way a rule's flows go, as its subject sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// To the subject.
+    Ingress,
+    /// From the subject.
+    Egress,
+}
+
+impl Direction {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    /// Lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+/// What a rule does with the flows it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Lets them pass.
+    Allow,
+    /// Drops them; beats every allow of the same tier.
+    Deny,
+}
+
+/// The kind of object a policy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// CiliumNetworkPolicy.
+    Cnp,
+    /// CiliumClusterwideNetworkPolicy.
+    Ccnp,
+    /// Kubernetes NetworkPolicy.
+    Knp,
+}
+
+impl Kind {
+    /// Short lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cnp => "cnp",
+            Self::Ccnp => "ccnp",
+            Self::Knp => "knp",
+        }
+    }
+
+    /// The Kubernetes kind.
+    pub const fn object(self) -> &'static str {
+        match self {
+            Self::Cnp => "CiliumNetworkPolicy",
+            Self::Ccnp => "CiliumClusterwideNetworkPolicy",
+            Self::Knp => "NetworkPolicy",
+        }
+    }
+}
+
+/// A policy object, as far as messages need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace, `None` for cluster-wide kinds.
+    pub namespace: Option<Arc<str>>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where its name (or the document) stands.
+    pub span: Span,
+}
+
+impl std::fmt::Display for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.kind.name())?;
+        match &self.namespace {
+            Some(namespace) => write!(f, " {namespace}/{}", self.name),
+            None => write!(f, " {}", self.name),
+        }
+    }
+}
+
+/// Where a rule was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The policy.
+    pub policy: PolicyId,
+    /// Path within it, e.g. `spec.ingress[0]` or `specs[1].egressDeny[2]`.
+    pub path: Arc<str>,
+    /// The entry.
+    pub span: Span,
+    /// The subject selector.
+    pub subject: Span,
+}
+
+/// What a rule applies to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// Labels of the endpoint. For namespaced policies the namespace requirement is part of it.
+    pub selector: SelectorId,
+    /// Namespace of the policy: only endpoints of this namespace are considered. `None` for cluster-wide policies.
+    pub namespace: Option<Arc<str>>,
+    /// Whether it selects nodes (the host endpoint) instead of pods.
+    pub node: bool,
+}
+
+/// The other side of a rule's flows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peers {
+    /// Anyone, identities unknown to the datapath included.
+    Any,
+    /// Any of these; nobody if the list is empty.
+    Of(Vec<PeerId>),
+}
+
+/// One alternative of [`Peers`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peer {
+    /// Identities by label: pods, and reserved identities through their `reserved:` label.
+    Labels(SelectorId),
+    /// Addresses outside the cluster: in the prefix and in none of the exceptions (sorted). Never pods or nodes.
+    Cidr(Cidr, Vec<Cidr>),
+}
+
+/// Layer 4 of a rule's flows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Services {
+    /// Every IP protocol and port.
+    All,
+    /// Any of these (sorted, without repeats); nothing if the list is empty.
+    Of(Vec<L4>),
+}
+
+/// One entry of a policy's section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Where it was written.
+    pub origin: Origin,
+    /// Which way.
+    pub direction: Direction,
+    /// What it does.
+    pub action: Action,
+    /// What it applies to.
+    pub subject: Subject,
+    /// The other side.
+    pub peers: Peers,
+    /// Layer 4.
+    pub services: Services,
+    /// Whether it puts its subjects into default deny in its direction.
+    pub default_deny: bool,
+}
+
+/// All rules of a run, in the order of their policies (kind, namespace, name) and of writing within them.
+#[derive(Clone, Debug, Default)]
+pub struct RuleSet {
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) selectors: Vec<Selector>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) rules: Vec<Rule>,
+}
+
+impl RuleSet {
+    /// All policies.
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// All selectors.
+    pub fn selectors(&self) -> &[Selector] {
+        &self.selectors
+    }
+
+    /// All peers.
+    pub fn peers(&self) -> &[Peer] {
+        &self.peers
+    }
+
+    /// All rules.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// All rules with their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
+        self.rules.iter().enumerate().map(|(at, rule)| (RuleId::at(at), rule))
+    }
+
+    /// A rule of this set.
+    pub fn rule(&self, id: RuleId) -> Option<&Rule> {
+        self.rules.get(id.index())
+    }
+
+    /// A selector of this set.
+    pub fn selector(&self, id: SelectorId) -> &Selector {
+        const NONE: &Selector = &Selector::EMPTY;
+        self.selectors.get(id.index()).unwrap_or(NONE)
+    }
+
+    /// A peer of this set.
+    pub fn peer(&self, id: PeerId) -> Option<&Peer> {
+        self.peers.get(id.index())
+    }
+
+    /// A rule's policy and path, e.g. `cnp shop/web spec.ingress[0]`.
+    pub fn name(&self, id: RuleId) -> String {
+        let Some(rule) = self.rule(id) else { return String::new() };
+        match self.policies.get(rule.origin.policy.index()) {
+            Some(policy) => format!("{policy} {}", rule.origin.path),
+            None => rule.origin.path.to_string(),
+        }
+    }
+}

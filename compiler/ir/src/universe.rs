@@ -1,0 +1,217 @@
+//! Identities, endpoints and addresses that flows can have.
+//!
+//! A universe is either built from an inventory ([`crate::inventory`]) or put together by hand, as the verifier
+//! does to replay a counterexample. Identity 0 is the unknown one; reserved identities follow in a fixed order.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::cidr::Cidr;
+use crate::ids::{EndpointId, IdentityId, NodeId};
+use crate::label::Labels;
+use crate::port::Protocol;
+
+/// Reserved identities, in the order of their ids from 1; each is `(entity, labels)`.
+pub const RESERVED: &[(&str, &[&str])] = &[
+    ("host", &["host"]),
+    ("world", &["world"]),
+    ("unmanaged", &["unmanaged"]),
+    ("health", &["health"]),
+    ("init", &["init"]),
+    ("remote-node", &["remote-node"]),
+    ("kube-apiserver", &["kube-apiserver", "remote-node"]),
+    ("ingress", &["ingress"]),
+    ("world-ipv4", &["world-ipv4"]),
+    ("world-ipv6", &["world-ipv6"]),
+];
+
+impl IdentityId {
+    /// An address that the datapath does not know: only rules for anyone match it.
+    pub const UNKNOWN: Self = Self(0);
+    /// The local node.
+    pub const HOST: Self = Self(1);
+    /// Addresses outside the cluster, in a cluster of one family.
+    pub const WORLD: Self = Self(2);
+    /// Other nodes.
+    pub const REMOTE_NODE: Self = Self(6);
+    /// Nodes that run the API server.
+    pub const KUBE_APISERVER: Self = Self(7);
+    /// IPv4 addresses outside the cluster that no rule tells apart.
+    pub const WORLD_V4: Self = Self(9);
+    /// The same for IPv6.
+    pub const WORLD_V6: Self = Self(10);
+
+    /// The reserved identity of an entity.
+    pub fn reserved(entity: &str) -> Option<Self> {
+        RESERVED.iter().position(|(name, _)| *name == entity).map(|at| Self::at(at + 1))
+    }
+}
+
+/// A set of labels that the datapath tells apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Its labels; `cidr:` labels are kept as `cidr` instead.
+    pub labels: Labels,
+    /// For addresses outside the cluster: the longest prefix that some rule mentions and they lie in.
+    pub cidr: Option<Cidr>,
+}
+
+/// Declared container ports of a pod: (name, protocol) to number. A name given twice means the last.
+pub type NamedPorts = BTreeMap<(Arc<str>, Protocol), u16>;
+
+/// A pod, or the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `namespace/name`, or `host`.
+    pub name: Arc<str>,
+    /// Its identity.
+    pub identity: IdentityId,
+    /// The labels that select it as a subject: its identity's, or for the host also the node's.
+    pub labels: Labels,
+    /// Whether it is the host.
+    pub host: bool,
+    /// Its node, if known.
+    pub node: Option<NodeId>,
+    /// Its addresses, at most one of each family.
+    pub addresses: Vec<IpAddr>,
+    /// Its declared ports.
+    pub ports: NamedPorts,
+}
+
+/// What a prefix of addresses stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The identity; for a node as other nodes see it.
+    pub identity: IdentityId,
+    /// The node whose address it is: there, the identity is [`IdentityId::HOST`].
+    pub node: Option<NodeId>,
+}
+
+/// Identities, endpoints and addresses.
+#[derive(Clone, Debug)]
+pub struct Universe {
+    identities: Vec<Identity>,
+    endpoints: Vec<Endpoint>,
+    nodes: Vec<Arc<str>>,
+    addresses: BTreeMap<Cidr, Owner>,
+    named_ports: BTreeMap<(IdentityId, Arc<str>, Protocol), Option<u16>>,
+}
+
+impl Default for Universe {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Universe {
+    /// A universe of the reserved identities alone; every address is in the world.
+    pub fn new() -> Self {
+        let reserved = RESERVED.iter().map(|(_, labels)| Identity { labels: Labels::reserved(labels), cidr: None });
+        let mut identities: Vec<_> = std::iter::once(Identity::default()).chain(reserved).collect();
+        let mut addresses = BTreeMap::new();
+        for (id, all) in [(IdentityId::WORLD_V4, Cidr::ALL_V4), (IdentityId::WORLD_V6, Cidr::ALL_V6)] {
+            if let Some(identity) = identities.get_mut(id.index()) {
+                identity.cidr = Some(all);
+            }
+            addresses.insert(all, Owner { identity: id, node: None });
+        }
+        Self { identities, endpoints: Vec::new(), nodes: Vec::new(), addresses, named_ports: BTreeMap::new() }
+    }
+
+    /// Adds an identity, which the caller knows to be new.
+    pub fn add_identity(&mut self, identity: Identity) -> IdentityId {
+        self.identities.push(identity);
+        IdentityId::at(self.identities.len() - 1)
+    }
+
+    /// Adds an identity for a prefix outside the cluster and gives it the prefix' addresses.
+    pub fn add_cidr(&mut self, cidr: Cidr) -> IdentityId {
+        let family = if cidr.is_ipv4() { "world-ipv4" } else { "world-ipv6" };
+        let identity = self.add_identity(Identity { labels: Labels::reserved(&[family]), cidr: Some(cidr) });
+        self.own(cidr, Owner { identity, node: None });
+        identity
+    }
+
+    /// Adds a node.
+    pub fn add_node(&mut self, name: Arc<str>) -> NodeId {
+        self.nodes.push(name);
+        NodeId::at(self.nodes.len() - 1)
+    }
+
+    /// Adds an endpoint and, for egress rules, its named ports to its identity's. Its addresses are owned by
+    /// its identity.
+    pub fn add_endpoint(&mut self, endpoint: Endpoint) -> EndpointId {
+        if !endpoint.host {
+            for address in &endpoint.addresses {
+                self.own(Cidr::host(*address), Owner { identity: endpoint.identity, node: None });
+            }
+            self.learn_ports(endpoint.identity, &endpoint.ports);
+        }
+        self.endpoints.push(endpoint);
+        EndpointId::at(self.endpoints.len() - 1)
+    }
+
+    /// Gives a prefix to an identity. A later owner replaces an earlier one.
+    pub fn own(&mut self, cidr: Cidr, owner: Owner) {
+        self.addresses.insert(cidr, owner);
+    }
+
+    fn learn_ports(&mut self, identity: IdentityId, ports: &NamedPorts) {
+        for ((name, protocol), number) in ports {
+            let known = self.named_ports.entry((identity, name.clone(), *protocol)).or_insert(Some(*number));
+            // Pods of one identity that disagree on a name make it useless: Cilium skips it.
+            if *known != Some(*number) {
+                *known = None;
+            }
+        }
+    }
+
+    /// All identities; the position is the id.
+    pub fn identities(&self) -> &[Identity] {
+        &self.identities
+    }
+
+    /// An identity.
+    pub fn identity(&self, id: IdentityId) -> Option<&Identity> {
+        self.identities.get(id.index())
+    }
+
+    /// All endpoints; the position is the id.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// An endpoint.
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.endpoints.get(id.index())
+    }
+
+    /// The endpoint of a name.
+    pub fn find(&self, name: &str) -> Option<EndpointId> {
+        self.endpoints.iter().position(|endpoint| &*endpoint.name == name).map(EndpointId::at)
+    }
+
+    /// All nodes; the position is the id.
+    pub fn nodes(&self) -> &[Arc<str>] {
+        &self.nodes
+    }
+
+    /// Every prefix with an owner, by prefix.
+    pub fn addresses(&self) -> impl Iterator<Item = (&Cidr, &Owner)> {
+        self.addresses.iter()
+    }
+
+    /// What an address is: the owner of the longest prefix that holds it.
+    pub fn owner(&self, address: IpAddr) -> Owner {
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefixes = (0..=longest).rev().filter_map(|len| Cidr::new(address, len));
+        let unknown = Owner { identity: IdentityId::UNKNOWN, node: None };
+        prefixes.into_iter().find_map(|cidr| self.addresses.get(&cidr).copied()).unwrap_or(unknown)
+    }
+
+    /// The number that pods of an identity give a named port, if they agree.
+    pub fn named_port(&self, identity: IdentityId, name: &Arc<str>, protocol: Protocol) -> Option<u16> {
+        self.named_ports.get(&(identity, name.clone(), protocol)).copied().flatten()
+    }
+}
