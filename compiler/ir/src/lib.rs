@@ -9,6 +9,8 @@
 
 /// Address prefixes.
 pub mod cidr;
+/// ICMP message types by name.
+pub mod icmp;
 /// Typed indexes into the tables of this crate.
 pub mod ids;
 /// What is in the cluster: namespaces, nodes, pods.

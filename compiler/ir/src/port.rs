@@ -92,3 +92,72 @@ impl fmt::Display for L4 {
         }
     }
 }
+
+/// A port as text in a Cilium policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortText {
+    /// By number; 0 means every port.
+    Number(u16),
+    /// By name, in lower case.
+    Name(Arc<str>),
+}
+
+/// Reads a port as Cilium's agent does: what has the form of an IANA service name is a name (so `0x50` is one),
+/// anything else a number in Go's notation (a leading `0` is octal, `_` separates digits). `None` if neither.
+pub fn parse(text: &str) -> Option<PortText> {
+    if is_service_name(text) {
+        return Some(PortText::Name(text.to_ascii_lowercase().into()));
+    }
+    number(text).map(PortText::Number)
+}
+
+/// Whether a text has the form of an IANA service name: at most 15 letters, digits and single inner hyphens, with a
+/// letter among them.
+pub fn is_service_name(text: &str) -> bool {
+    let letters = text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let shape = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let hyphens = text.starts_with('-') || text.ends_with('-') || text.contains("--");
+    letters && shape && !hyphens && text.len() <= 15
+}
+
+fn number(text: &str) -> Option<u16> {
+    let bytes = text.as_bytes();
+    let misplaced = text.starts_with('_') || text.ends_with('_') || text.contains("__");
+    if misplaced || !bytes.iter().all(|byte| byte.is_ascii_digit() || *byte == b'_') {
+        return None;
+    }
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    match digits.strip_prefix('0') {
+        Some(octal) if !octal.is_empty() => u16::from_str_radix(octal, 8).ok(),
+        _ => digits.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parse_reads_ports_as_go_and_iana_do() {
+        let number = |number| Some(PortText::Number(number));
+        let name = |name: &str| Some(PortText::Name(name.into()));
+        for (text, wanted) in [
+            ("80", number(80)),
+            ("0", number(0)),
+            ("010", number(8)),
+            ("1_0", number(10)),
+            ("65535", number(65535)),
+            ("0x50", name("0x50")),
+            ("HTTP", name("http")),
+            ("dns-tcp", name("dns-tcp")),
+            ("080", None),
+            ("65536", None),
+            ("_1", None),
+            ("80-90", None),
+            ("", None),
+            ("a-very-long-name-x", None),
+        ] {
+            assert_eq!(parse(text), wanted, "{text}");
+        }
+    }
+}

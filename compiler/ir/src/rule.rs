@@ -6,6 +6,7 @@
 //!
 //! Port ranges stand as written, sorted: Cilium's layer 7 merging and its map entries depend on the exact bounds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use policyc_diag::Span;
@@ -228,5 +229,61 @@ impl RuleSet {
             Some(policy) => format!("{policy} {}", rule.origin.path),
             None => rule.origin.path.to_string(),
         }
+    }
+}
+
+/// Puts a [`RuleSet`] together; equal selectors and peers get one id.
+#[derive(Debug, Default)]
+pub struct Builder {
+    set: RuleSet,
+    selectors: BTreeMap<Selector, SelectorId>,
+    peers: BTreeMap<Peer, PeerId>,
+}
+
+impl Builder {
+    /// An empty set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a policy; its rules follow.
+    pub fn policy(&mut self, policy: Policy) -> PolicyId {
+        self.set.policies.push(policy);
+        PolicyId::at(self.set.policies.len() - 1)
+    }
+
+    /// The id of a selector.
+    pub fn selector(&mut self, selector: Selector) -> SelectorId {
+        *self.selectors.entry(selector).or_insert_with_key(|selector| {
+            self.set.selectors.push(selector.clone());
+            SelectorId::at(self.set.selectors.len() - 1)
+        })
+    }
+
+    /// The id of a peer.
+    pub fn peer(&mut self, peer: Peer) -> PeerId {
+        *self.peers.entry(peer).or_insert_with_key(|peer| {
+            self.set.peers.push(peer.clone());
+            PeerId::at(self.set.peers.len() - 1)
+        })
+    }
+
+    /// Adds a rule. Lists of peers and services are sorted and repeats dropped.
+    pub fn rule(&mut self, mut rule: Rule) -> RuleId {
+        if let Peers::Of(peers) = &mut rule.peers {
+            peers.sort_unstable();
+            peers.dedup();
+        }
+        if let Services::Of(services) = &mut rule.services {
+            services.sort();
+            services.dedup();
+        }
+        self.set.rules.push(rule);
+        RuleId::at(self.set.rules.len() - 1)
+    }
+
+    /// The finished set.
+    pub fn finish(self) -> RuleSet {
+        self.set
     }
 }
