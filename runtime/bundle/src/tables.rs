@@ -1,0 +1,242 @@
+//! Check of one generation of policy tables.
+//!
+//! After [`check`] no lookup can leave the tables, whatever identity, protocol and port it is asked about: every
+//! offset that [`policy_abi::lookup::verdict`] may follow has been followed, every class is inside its image and every
+//! cell names a record. The work is bounded: directories and pages that images share are walked once, and tables
+//! that overlap so much that walking them would take more than [`STEPS_MAX`] steps are refused.
+
+use std::collections::BTreeMap;
+
+use policy_abi::arena::{self, Read, header, image, record};
+use policy_abi::{ABI_VERSION, proto, reason};
+
+mod error;
+
+pub use error::TablesError;
+
+/// Most table entries looked at during a check.
+pub const STEPS_MAX: u64 = 32 << 20;
+
+/// What a check found out about the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Number of identity indexes.
+    pub identities: u32,
+    /// Number of verdict records.
+    pub records: u32,
+    /// Number of images.
+    pub images: u32,
+    /// One more than the highest rule index a record names, 0 if none does.
+    pub rules: u32,
+    images_at: u32,
+}
+
+impl Shape {
+    /// Whether `offset` is the start of an image.
+    pub fn is_image(&self, offset: u32) -> bool {
+        let Some(distance) = offset.checked_sub(self.images_at) else {
+            return false;
+        };
+        distance.is_multiple_of(image::BYTES) && distance / image::BYTES < self.images
+    }
+
+    /// Byte offset of each image, in order.
+    pub fn image_offsets(&self) -> impl Iterator<Item = u32> + use<> {
+        let start = self.images_at;
+        (0..self.images).map(move |index| start + index * image::BYTES)
+    }
+}
+
+/// Checks policy tables.
+///
+/// # Errors
+/// The first thing that is not sound.
+pub fn check(bytes: &[u8]) -> Result<Shape, TablesError> {
+    let shape = check_header(bytes)?;
+    let mut walk = Walk {
+        bytes,
+        shape,
+        steps: 0,
+        rows: BTreeMap::new(),
+        directories: BTreeMap::new(),
+    };
+    for (index, at) in shape.image_offsets().enumerate() {
+        walk.image(at).map_err(|error| error.in_image(index))?;
+    }
+    Ok(shape)
+}
+
+fn check_header(bytes: &[u8]) -> Result<Shape, TablesError> {
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    if !(header::BYTES..=arena::ENDPOINTS_AT).contains(&length) {
+        return Err(TablesError::Length { found: bytes.len() });
+    }
+    if bytes.u32(header::MAGIC) != arena::MAGIC {
+        return Err(TablesError::Magic);
+    }
+    if bytes.u32(header::ABI) != ABI_VERSION {
+        return Err(TablesError::Abi {
+            found: bytes.u32(header::ABI),
+        });
+    }
+    if bytes.u32(header::USED) != length {
+        return Err(TablesError::Used {
+            stated: bytes.u32(header::USED),
+            found: bytes.len(),
+        });
+    }
+    if bytes.u32(header::FLAGS) & !(header::FLAG_FRAG_NEEDED | header::FLAG_EXTENDED_PROTOCOLS) != 0
+    {
+        return Err(TablesError::Flags);
+    }
+    if bytes.u32(header::IDENTITIES) == 0 {
+        return Err(TablesError::NoIdentities);
+    }
+    let (images_at, images) = (bytes.u32(header::IMAGES_AT), bytes.u32(header::IMAGES));
+    in_bounds(bytes, images_at, images, image::BYTES).ok_or(TablesError::Images)?;
+    let (records, rules) = check_records(bytes)?;
+    Ok(Shape {
+        identities: bytes.u32(header::IDENTITIES),
+        records,
+        images,
+        rules,
+        images_at,
+    })
+}
+
+/// Number of records, and of rules they name.
+fn check_records(bytes: &[u8]) -> Result<(u32, u32), TablesError> {
+    let (at, records) = (bytes.u32(header::RECORDS_AT), bytes.u32(header::RECORDS));
+    in_bounds(bytes, at, records, record::BYTES).ok_or(TablesError::Records)?;
+    if records == 0 || records > reason::RECORDS_COUNTED {
+        return Err(TablesError::RecordCount { found: records });
+    }
+    let mut rules = 0;
+    for index in 0..records {
+        let word = bytes.u32(at + index * record::BYTES);
+        check_record(index, word)?;
+        let rule = bytes.u32(at + index * record::BYTES + record::RULE);
+        if rule != record::NO_RULE {
+            rules = rules.max(rule.saturating_add(1));
+        }
+    }
+    Ok((records, rules))
+}
+
+/// Checks a record by its first word: action, reason, authentication and a zero byte.
+fn check_record(index: u32, word: u32) -> Result<(), TablesError> {
+    let [action, cause, _, zero] = word.to_le_bytes();
+    let passes = match action {
+        record::DENY => false,
+        record::ALLOW => true,
+        _ => return Err(TablesError::Action { record: index }),
+    };
+    let known = reason::Reason::from_number(cause).ok_or(TablesError::Reason { record: index })?;
+    if passes != known.passes() || zero != 0 {
+        return Err(TablesError::Reason { record: index });
+    }
+    if index == 0 && passes {
+        return Err(TablesError::FirstRecord);
+    }
+    Ok(())
+}
+
+/// `Some` if `count` elements of `size` bytes at `at` lie between the header and the end, aligned to 4 (2 for `u16`).
+fn in_bounds(bytes: &[u8], at: u32, count: u32, size: u32) -> Option<&[u8]> {
+    let end = u64::from(count)
+        .checked_mul(u64::from(size))?
+        .checked_add(u64::from(at))?;
+    if !at.is_multiple_of(size.min(4)) || at < header::BYTES {
+        return None;
+    }
+    bytes.get(at as usize..usize::try_from(end).ok()?)
+}
+
+/// A walk over everything that images reach; what was walked once is remembered with its highest entry.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    shape: Shape,
+    steps: u64,
+    /// Highest entry of the `u16` tables, by offset and length.
+    rows: BTreeMap<(u32, u32), u16>,
+    /// Highest class below the directories, by offset and number of pages.
+    directories: BTreeMap<(u32, u32), u16>,
+}
+
+impl Walk<'_> {
+    fn image(&mut self, at: u32) -> Result<(), TablesError> {
+        let field = |offset: u32| self.bytes.u32(at + offset);
+        let (peer_directory, l4_directory, cells) = (
+            field(image::PEER_DIR),
+            field(image::L4_DIR),
+            field(image::CELLS),
+        );
+        let (peer_classes, l4_classes) = (field(image::PEER_CLASSES), field(image::L4_CLASSES));
+        let groups = self.shape.identities.div_ceil(arena::PEER_PAGE);
+        let peer = self.directory(peer_directory, groups, arena::PEER_PAGE)?;
+        if u32::from(peer) >= peer_classes {
+            return Err(TablesError::PeerClass);
+        }
+        if u32::from(self.protocols(l4_directory)?) >= l4_classes {
+            return Err(TablesError::L4Class);
+        }
+        let count = peer_classes
+            .checked_mul(l4_classes)
+            .ok_or(TablesError::Bounds { at: cells })?;
+        if u32::from(self.row(cells, count)?) >= self.shape.records {
+            return Err(TablesError::Cell);
+        }
+        Ok(())
+    }
+
+    /// Highest L4 class of a protocol directory.
+    fn protocols(&mut self, at: u32) -> Result<u16, TablesError> {
+        let rows = in_bounds(self.bytes, at, proto::SLOTS, 4).ok_or(TablesError::Bounds { at })?;
+        let ports = 0x1_0000 / arena::PORT_PAGE;
+        let mut highest = 0;
+        for raw in rows.chunks_exact(4) {
+            highest = highest.max(self.directory(raw.u32(0), ports, arena::PORT_PAGE)?);
+        }
+        Ok(highest)
+    }
+
+    /// Highest class below a directory of `pages` pages of `page` entries.
+    fn directory(&mut self, at: u32, pages: u32, page: u32) -> Result<u16, TablesError> {
+        if let Some(known) = self.directories.get(&(at, pages)) {
+            return Ok(*known);
+        }
+        let entries = in_bounds(self.bytes, at, pages, 4).ok_or(TablesError::Bounds { at })?;
+        self.step(pages)?;
+        let mut highest = 0;
+        for raw in entries.chunks_exact(4) {
+            highest = highest.max(self.row(raw.u32(0), page)?);
+        }
+        self.directories.insert((at, pages), highest);
+        Ok(highest)
+    }
+
+    /// Highest entry of a table of `u16`.
+    fn row(&mut self, at: u32, count: u32) -> Result<u16, TablesError> {
+        if let Some(known) = self.rows.get(&(at, count)) {
+            return Ok(*known);
+        }
+        let entries = in_bounds(self.bytes, at, count, 2).ok_or(TablesError::Bounds { at })?;
+        self.step(count)?;
+        let highest = entries
+            .chunks_exact(2)
+            .map(|raw| raw.u16(0))
+            .max()
+            .unwrap_or(0);
+        self.rows.insert((at, count), highest);
+        Ok(highest)
+    }
+
+    fn step(&mut self, count: u32) -> Result<(), TablesError> {
+        self.steps += u64::from(count);
+        if self.steps > STEPS_MAX {
+            Err(TablesError::Overlap)
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The check of policy tables: what it accepts, no lookup can leave.
+#![expect(clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "tables of a test are small"
+)]
+
+#[path = "common/arena.rs"]
+mod arena;
+
+use std::cell::Cell;
+
+use policy_abi::arena::{Read, header, image, record};
+use policy_abi::lookup;
+use policy_bundle::tables::{TablesError, check};
+use proptest::prelude::*;
+
+use arena::{DEFAULT_DENY, FIRST_RULE, build};
+
+fn sample() -> (Vec<u8>, Vec<u32>) {
+    build(70, &[&[(2, 6, 80), (65, 17, 53)], &[]])
+}
+
+fn set32(bytes: &mut [u8], at: u32, value: u32) {
+    bytes[at as usize..at as usize + 4].copy_from_slice(&value.to_le_bytes());
+}
+
+#[test]
+fn sample_is_sound_and_decides() {
+    let (tables, images) = sample();
+    let shape = check(&tables).unwrap();
+    assert_eq!((shape.identities, shape.images, shape.rules), (70, 2, 2));
+    assert!(images.iter().all(|image| shape.is_image(*image)));
+    assert!(
+        !shape.is_image(images[0] + 4)
+            && !shape.is_image(images[1] + image::BYTES)
+            && !shape.is_image(0)
+    );
+    let verdict = |identity, protocol, port| {
+        lookup::verdict(&tables[..], images[0], identity, protocol, port)
+    };
+    assert_eq!(verdict(2, 6, 80), u32::from(FIRST_RULE));
+    assert_eq!(verdict(65, 17, 53), u32::from(FIRST_RULE) + 1);
+    assert_eq!(verdict(2, 6, 81), u32::from(DEFAULT_DENY));
+    assert_eq!(verdict(3, 6, 80), u32::from(DEFAULT_DENY));
+    assert_eq!(verdict(70, 6, 80), 0);
+}
+
+#[test]
+fn each_fault_has_its_name() {
+    let (tables, images) = sample();
+    let refusal = |at: u32, value: u32| {
+        let mut tables = tables.clone();
+        set32(&mut tables, at, value);
+        check(&tables).unwrap_err()
+    };
+    let in_first = |error| TablesError::Image {
+        image: 0,
+        error: Box::new(error),
+    };
+    let records = tables.u32(header::RECORDS_AT);
+    assert_eq!(refusal(header::MAGIC, 1), TablesError::Magic);
+    assert_eq!(refusal(header::ABI, 9), TablesError::Abi { found: 9 });
+    assert_eq!(
+        refusal(header::USED, 64),
+        TablesError::Used {
+            stated: 64,
+            found: tables.len()
+        }
+    );
+    assert_eq!(refusal(header::FLAGS, 1 << 9), TablesError::Flags);
+    assert_eq!(refusal(header::IDENTITIES, 0), TablesError::NoIdentities);
+    assert_eq!(refusal(header::RECORDS, u32::MAX), TablesError::Records);
+    assert_eq!(
+        refusal(header::RECORDS, 0),
+        TablesError::RecordCount { found: 0 }
+    );
+    assert_eq!(refusal(header::IMAGES, u32::MAX), TablesError::Images);
+    assert_eq!(refusal(header::IMAGES_AT, 66), TablesError::Images);
+    assert_eq!(refusal(records, 1), TablesError::FirstRecord);
+    assert_eq!(
+        refusal(records + record::BYTES, 2),
+        TablesError::Action { record: 1 }
+    );
+    assert_eq!(
+        refusal(records + record::BYTES, 0xff00),
+        TablesError::Reason { record: 1 }
+    );
+    assert_eq!(
+        refusal(records + record::BYTES, 1 | 0x400),
+        TablesError::Reason { record: 1 }
+    );
+    assert_eq!(
+        refusal(images[0] + image::PEER_DIR, 0),
+        in_first(TablesError::Bounds { at: 0 })
+    );
+    assert_eq!(
+        refusal(images[0] + image::L4_DIR, u32::MAX - 3),
+        in_first(TablesError::Bounds { at: u32::MAX - 3 })
+    );
+    assert_eq!(
+        refusal(images[0] + image::CELLS, 65),
+        in_first(TablesError::Bounds { at: 65 })
+    );
+    assert_eq!(
+        refusal(images[0] + image::PEER_CLASSES, 69),
+        in_first(TablesError::PeerClass)
+    );
+    assert_eq!(
+        refusal(images[0] + image::L4_CLASSES, 2),
+        in_first(TablesError::L4Class)
+    );
+    assert_eq!(
+        refusal(tables.u32(images[0] + image::CELLS), u32::MAX),
+        in_first(TablesError::Cell)
+    );
+    assert_eq!(
+        check(&tables[..60]).unwrap_err(),
+        TablesError::Length { found: 60 }
+    );
+}
+
+/// Many images over many overlapping directories, all in bounds.
+#[test]
+fn work_is_bounded() {
+    let (mut tables, images) = build(60_000, &[&[], &[]]);
+    let page = tables.u32(tables.u32(images[0] + image::PEER_DIR));
+    let directories = tables.len() as u32;
+    let count = 60_000;
+    (0..count).for_each(|_| tables.extend(page.to_le_bytes()));
+    let images_at = tables.len() as u32;
+    let template = tables[images[0] as usize..][..image::BYTES as usize].to_vec();
+    for index in 0..count - 1_000 {
+        tables.extend(&template);
+        set32(
+            &mut tables,
+            images_at + index * image::BYTES,
+            directories + index * 4,
+        );
+    }
+    let used = tables.len() as u32;
+    set32(&mut tables, header::USED, used);
+    set32(&mut tables, header::IMAGES_AT, images_at);
+    set32(&mut tables, header::IMAGES, count - 1_000);
+    assert!(
+        matches!(check(&tables), Err(TablesError::Image { error, .. }) if *error == TablesError::Overlap)
+    );
+}
+
+/// Reads like the map and remembers whether a read left the tables.
+struct Watched<'a>(&'a [u8], Cell<bool>);
+
+impl Read for Watched<'_> {
+    fn u16(&self, at: u32) -> u16 {
+        if at as usize + 2 > self.0.len() || !at.is_multiple_of(2) {
+            self.1.set(true);
+        }
+        self.0.u16(at)
+    }
+
+    fn u32(&self, at: u32) -> u32 {
+        if at as usize + 4 > self.0.len() || !at.is_multiple_of(4) {
+            self.1.set(true);
+        }
+        self.0.u32(at)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn accepted_tables_are_never_left(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        probes in prop::collection::vec((0..2_usize, any::<u32>(), 0..80_u32, any::<u8>(), any::<u16>()), 16)
+    ) {
+        let (mut tables, _) = sample();
+        // The header, records and images are where a wrong byte matters most.
+        for (at, value) in &edits {
+            tables[at.index(400)] = *value;
+        }
+        if let Ok(shape) = check(&tables) {
+            let images: Vec<u32> = shape.image_offsets().collect();
+            let watched = Watched(&tables, Cell::new(false));
+            for (image, wild, identity, protocol, port) in probes {
+                let Some(image) = images.get(image) else { continue };
+                for identity in [wild, identity] {
+                    let found = lookup::verdict(&watched, *image, identity, protocol, port);
+                    prop_assert!(found < shape.records);
+                }
+            }
+            prop_assert!(!watched.1.get());
+        }
+    }
+}
