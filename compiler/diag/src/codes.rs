@@ -2,7 +2,10 @@
 //!
 //! Numbers: E01xx syntax, E02xx validation, E03xx resolution, E04xx verification, E05xx lowering and limits, W1xxx
 //! lints, I9xxx internal. A number or name, once released, is never given to something else.
-#![expect(clippy::zero_prefixed_literal, reason = "codes are written with the four digits people see")]
+#![expect(
+    clippy::zero_prefixed_literal,
+    reason = "codes are written with the four digits people see"
+)]
 
 use crate::diagnostic::Severity;
 
@@ -52,7 +55,10 @@ impl Code {
     /// This code's row of [`TABLE`].
     pub fn entry(self) -> &'static Entry {
         // Codes are made only by the table's macro, so one is always found; the first row is never reached.
-        TABLE.iter().find(|entry| entry.code == self).unwrap_or(&INTERNAL)
+        TABLE
+            .iter()
+            .find(|entry| entry.code == self)
+            .unwrap_or(&INTERNAL)
     }
 
     /// Severity unless a finding says otherwise.
@@ -62,7 +68,9 @@ impl Code {
 
     /// The code of a number (`E0101`) or a name (`unknown-field`), case apart.
     pub fn parse(text: &str) -> Option<Self> {
-        let same = |entry: &&Entry| entry.number.eq_ignore_ascii_case(text) || entry.name.eq_ignore_ascii_case(text);
+        let same = |entry: &&Entry| {
+            entry.number.eq_ignore_ascii_case(text) || entry.name.eq_ignore_ascii_case(text)
+        };
         TABLE.iter().find(same).map(|entry| entry.code)
     }
 }

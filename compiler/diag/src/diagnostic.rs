@@ -67,7 +67,10 @@ impl Diagnostic {
     /// Adds a place.
     #[must_use]
     pub fn label(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push(Label { span, text: text.into() });
+        self.labels.push(Label {
+            span,
+            text: text.into(),
+        });
         self
     }
 
@@ -111,5 +114,10 @@ pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
 }
 
 fn key(diagnostic: &Diagnostic) -> (Option<Span>, Code, &str, &[String]) {
-    (diagnostic.span(), diagnostic.code, &diagnostic.message, &diagnostic.notes)
+    (
+        diagnostic.span(),
+        diagnostic.code,
+        &diagnostic.message,
+        &diagnostic.notes,
+    )
 }

@@ -46,11 +46,22 @@ impl SourceMap {
     /// Adds a file and gives it an id. Text beyond 4 GiB cannot be addressed; the reader's limit is far below.
     pub fn add(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Source {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
-        let source = Source { id, name: name.into(), text: text.into() };
-        let newlines = source.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let source = Source {
+            id,
+            name: name.into(),
+            text: text.into(),
+        };
+        let newlines = source
+            .text
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'\n');
         let starts = newlines.filter_map(|(at, _)| u32::try_from(at + 1).ok());
         let lines = std::iter::once(0).chain(starts).collect();
-        self.files.push(File { source: source.clone(), lines });
+        self.files.push(File {
+            source: source.clone(),
+            lines,
+        });
         source
     }
 
@@ -66,17 +77,30 @@ impl SourceMap {
 
     /// The text of a span, empty if it is not in the map.
     pub fn text(&self, span: Span) -> &str {
-        self.get(span.file).and_then(|source| source.text.get(span.start as usize..span.end as usize)).unwrap_or("")
+        self.get(span.file)
+            .and_then(|source| source.text.get(span.start as usize..span.end as usize))
+            .unwrap_or("")
     }
 
     /// Line and column of a byte.
     pub fn place(&self, id: FileId, byte: u32) -> Place {
-        let Some(file) = self.file(id) else { return Place { line: 1, column: 1 } };
+        let Some(file) = self.file(id) else {
+            return Place { line: 1, column: 1 };
+        };
         let line = file.lines.partition_point(|start| *start <= byte).max(1);
         let start = file.lines.get(line - 1).copied().unwrap_or(0);
-        let before = file.source.text.get(start as usize..byte as usize).unwrap_or("");
-        let column = u32::try_from(before.chars().count()).unwrap_or(u32::MAX).saturating_add(1);
-        Place { line: u32::try_from(line).unwrap_or(u32::MAX), column }
+        let before = file
+            .source
+            .text
+            .get(start as usize..byte as usize)
+            .unwrap_or("");
+        let column = u32::try_from(before.chars().count())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
+        Place {
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            column,
+        }
     }
 
     /// All files, in the order they were added.

@@ -2,20 +2,32 @@
 
 /// The candidate nearest to what was written, if it is near enough to be meant: at most a third of its characters
 /// differ (case apart). Ties go to the first candidate.
-pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(
+    written: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let written = written.to_lowercase();
     // A longer key cannot be a typo of a field name, and the distance is quadratic.
     if written.len() > 64 {
         return None;
     }
-    let scored = candidates.into_iter().map(|candidate| (distance(&written, &candidate.to_lowercase()), candidate));
+    let scored = candidates
+        .into_iter()
+        .map(|candidate| (distance(&written, &candidate.to_lowercase()), candidate));
     let (best, candidate) = scored.min_by_key(|(distance, _)| *distance)?;
-    let limit = candidate.chars().count().max(written.chars().count()).div_ceil(3);
+    let limit = candidate
+        .chars()
+        .count()
+        .max(written.chars().count())
+        .div_ceil(3);
     (best <= limit).then_some(candidate)
 }
 
 /// A help line for [`nearest`].
-pub fn did_you_mean<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn did_you_mean<'a>(
+    written: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
     nearest(written, candidates).map(|candidate| format!("did you mean `{candidate}`?"))
 }
 
