@@ -1,1 +1,19 @@
-//! Placeholder until its first module lands.
+//! What tests and the demo need to see the datapath at work: the object loaded without a daemon, packets made by
+//! hand, and real traffic between network namespaces.
+//!
+//! Nothing here touches the host's own interfaces, routes or settings.
+
+/// Policy tables made by hand, for tests that do not want a compiler.
+pub mod arena;
+/// The datapath loaded without a daemon, and packets put through it.
+pub mod datapath;
+/// Packets made by hand.
+pub mod packet;
+/// Whether the tests may run here.
+pub mod root;
+/// Everything that only `unsafe` can do: namespaces, mounts, mapped memory, raw sockets.
+mod sys;
+/// A node and its pods as network namespaces.
+pub mod topology;
+/// Traffic between namespaces: what gets an answer and what does not.
+pub mod traffic;

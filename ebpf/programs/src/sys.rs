@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//! Everything that only `unsafe` can do. What comes out of here is checked values and references that live no
+//! longer than the program's run.
+#![expect(unsafe_code, reason = "the packet, the tables and map values are behind raw pointers")]
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_skb_load_bytes};
+use aya_ebpf::maps::lpm_trie;
+use aya_ebpf::programs::TcContext;
+use policy_abi::arena::{self, Read};
+use policy_abi::conntrack::{Entry, FragmentKey, FragmentPorts, Key};
+use policy_abi::ipcache::{HostKey, PrefixKey};
+use policy_abi::reason::Counter;
+
+use crate::maps;
+
+/// Kernel's name for the licence of the program; only GPL-compatible programs may call some helpers.
+// SAFETY: the section is the loader's, which reads a zero-terminated string from it.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";
+
+/// Required by the language; nothing here can panic, and the linker drops it.
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// One packet, from its link layer on.
+pub(crate) struct Frame<'run> {
+    context: &'run TcContext,
+}
+
+impl<'run> Frame<'run> {
+    /// The packet a program was called for.
+    #[inline(always)]
+    pub(crate) fn new(context: &'run TcContext) -> Self {
+        Self { context }
+    }
+
+    #[inline(always)]
+    fn skb(&self) -> &__sk_buff {
+        // SAFETY: the kernel calls a classifier with a valid context, which outlives the run.
+        unsafe { &*self.context.skb.skb }
+    }
+
+    /// Bytes of the packet, its link layer included.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u32 {
+        self.skb().len
+    }
+
+    /// Index of the interface the program is attached to.
+    #[inline(always)]
+    pub(crate) fn ifindex(&self) -> u32 {
+        self.skb().ifindex
+    }
+
+    /// EtherType, in host order.
+    #[inline(always)]
+    pub(crate) fn ethertype(&self) -> u16 {
+        u16::from_be(self.skb().protocol as u16)
+    }
+
+    /// Whether the packet carries a VLAN tag (which the kernel keeps beside its bytes).
+    #[inline(always)]
+    pub(crate) fn is_tagged(&self) -> bool {
+        self.skb().vlan_present != 0
+    }
+
+    /// `N` bytes at an offset; `None` if the packet is shorter.
+    #[inline(always)]
+    pub(crate) fn bytes<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
+        self.context.load::<[u8; N]>(at as usize).ok()
+    }
+
+    /// Copies an IPv6 address at an offset; `None` if the packet is shorter.
+    #[inline(always)]
+    pub(crate) fn copy_address(&self, at: u32, to: &mut [u8; 16]) -> Option<()> {
+        // SAFETY: the context is valid for the run, and the helper writes the 16 bytes that `to` has.
+        let error = unsafe { bpf_skb_load_bytes(self.context.skb.skb.cast(), at, to.as_mut_ptr().cast(), 16) };
+        (error == 0).then_some(())
+    }
+}
+
+/// Working memory of one packet. The stack of 512 bytes does not hold all of these at once.
+#[repr(C)]
+pub(crate) struct Scratch {
+    /// Where the packet's connection is known.
+    pub(crate) connection: Key,
+    /// Where the connection of a quoted packet is known.
+    pub(crate) quoted: Key,
+    /// Where the ports of a fragmented packet are known.
+    pub(crate) fragment: FragmentKey,
+    /// The peer's full-length address.
+    pub(crate) host: HostKey,
+    /// The same for the prefix trie.
+    pub(crate) prefix: lpm_trie::Key<PrefixKey>,
+    /// A connection not yet stored.
+    pub(crate) entry: Entry,
+}
+
+/// This CPU's working memory; to be called once per packet. Holds whatever the last packet left.
+#[inline(always)]
+pub(crate) fn scratch<'run>() -> Option<&'run mut Scratch> {
+    let scratch = maps::SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: a classifier runs with softirqs off and stays on its CPU, so this run has the value for itself.
+    Some(unsafe { &mut *scratch })
+}
+
+/// The tables of one generation.
+#[derive(Clone, Copy)]
+pub(crate) struct Tables {
+    base: *const u8,
+}
+
+impl Tables {
+    /// Tables of a slot; the one map lookup for them in a packet's life.
+    #[inline(always)]
+    pub(crate) fn of_slot(slot: u32) -> Option<Self> {
+        maps::ARENA.get_ptr(slot).map(|base| Self { base: base.cast() })
+    }
+}
+
+impl Read for Tables {
+    #[inline(always)]
+    fn u16(&self, at: u32) -> u16 {
+        let at = at & (arena::BYTES - 1) & !1;
+        // SAFETY: the masked offset and the byte after it lie inside the arena, whose base is aligned to 8.
+        unsafe { self.base.add(at as usize).cast::<u16>().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn u32(&self, at: u32) -> u32 {
+        let at = at & (arena::BYTES - 1) & !3;
+        // SAFETY: the masked offset and the three bytes after it lie inside the arena, whose base is aligned to 8.
+        unsafe { self.base.add(at as usize).cast::<u32>().read_volatile() }
+    }
+}
+
+/// The generation in force, 0 if there is none.
+#[inline(always)]
+pub(crate) fn generation() -> u64 {
+    let Some(control) = maps::CONTROL.get_ptr(0) else {
+        return 0;
+    };
+    // SAFETY: the pointer is to a map value; an aligned 8-byte load cannot tear, and volatile makes it the only one.
+    unsafe { (&raw const (*control).generation).read_volatile() }
+}
+
+/// Monotonic time in nanoseconds, good to a clock tick.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_coarse_ns() }
+}
+
+/// Identity index of a full-length address.
+#[inline(always)]
+pub(crate) fn identity_of_host(key: &HostKey) -> Option<u32> {
+    // SAFETY: copied at once; nothing in this program writes to the map.
+    unsafe { maps::IPCACHE_HOST.get(key).copied() }
+}
+
+/// Entry of a connection.
+///
+/// Other CPUs may write to it at the same time: fields are whole words and any mixture of two packets' updates is
+/// one that the packets could have made in turn.
+#[inline(always)]
+pub(crate) fn connection<'run>(key: &Key) -> Option<&'run mut Entry> {
+    let entry = maps::CONNTRACK.get_ptr_mut(key)?;
+    // SAFETY: the kernel keeps map values in place for the run of a program; this is its only reference to the entry.
+    Some(unsafe { &mut *entry })
+}
+
+/// Ports of the packet that a fragment belongs to.
+#[inline(always)]
+pub(crate) fn fragment_ports(key: &FragmentKey) -> Option<FragmentPorts> {
+    // SAFETY: copied at once, before this program writes to the map.
+    unsafe { maps::FRAGMENTS.get(key).copied() }
+}
+
+/// Adds a packet to a counter of this CPU.
+#[inline(always)]
+pub(crate) fn count(counter: Option<*mut Counter>, bytes: u32) {
+    if let Some(counter) = counter {
+        // SAFETY: the pointer is to this CPU's map value, and a program is not interrupted by another of its kind.
+        unsafe {
+            (*counter).packets = (*counter).packets.wrapping_add(1);
+            (*counter).bytes = (*counter).bytes.wrapping_add(u64::from(bytes));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Everything that only `unsafe` can do: namespaces, mounts, mapped memory, raw sockets.
+#![expect(unsafe_code, reason = "system calls without a safe wrapper in the standard library")]
+
+use std::ffi::{CString, c_int, c_void};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+use std::ptr;
+use std::time::Duration;
+
+/// Effective user of this process.
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+fn checked(result: c_int) -> io::Result<c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Moves the calling thread, and it alone, to a network namespace.
+pub(crate) fn enter_network(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the descriptor is open; no memory is involved.
+    checked(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }).map(|_| ())
+}
+
+/// Type number of the file system that a path lies on.
+pub(crate) fn file_system(path: &Path) -> io::Result<i64> {
+    let path = CString::new(path.as_os_str().as_encoded_bytes())?;
+    // SAFETY: all-zero bytes are a valid `statfs`, a struct of integers.
+    let mut found: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path ends in a zero byte and `found` is large enough; both outlive the call.
+    checked(unsafe { libc::statfs(path.as_ptr(), &raw mut found) })?;
+    Ok(found.f_type)
+}
+
+/// Mounts the file system for pinned BPF objects.
+pub(crate) fn mount_bpffs(at: &Path) -> io::Result<()> {
+    let at = CString::new(at.as_os_str().as_encoded_bytes())?;
+    let kind = c"bpf";
+    // SAFETY: all strings end in a zero byte and outlive the call; no data is passed.
+    checked(unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, ptr::null()) }).map(|_| ())
+}
+
+/// Memory of a map, shared with the kernel.
+pub(crate) struct Mapping {
+    base: *mut u8,
+    length: usize,
+}
+
+impl Mapping {
+    /// Maps the values of an array map that was made for it.
+    pub(crate) fn new(map: BorrowedFd<'_>, length: usize) -> io::Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice, aliasing nothing of this process.
+        let base =
+            unsafe { libc::mmap(ptr::null_mut(), length, protection, libc::MAP_SHARED, map.as_raw_fd(), 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { base: base.cast(), length })
+    }
+
+    /// Copies bytes to an offset; an error if they do not fit.
+    pub(crate) fn write(&mut self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        if at.checked_add(bytes.len()).is_none_or(|end| end > self.length) {
+            return Err(io::Error::other("the bytes do not fit the map"));
+        }
+        // SAFETY: source and destination are in bounds as just checked, and cannot overlap.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.add(at), bytes.len()) };
+        Ok(())
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly what `new` mapped, and nothing refers to it any more.
+        unsafe { libc::munmap(self.base.cast::<c_void>(), self.length) };
+    }
+}
+
+/// A raw ICMP or ICMPv6 socket that sends to one address, with a time limit for receiving.
+pub(crate) struct IcmpSocket {
+    socket: OwnedFd,
+    to: SocketAddr,
+}
+
+impl IcmpSocket {
+    /// Opens a socket in the namespace of the calling thread.
+    pub(crate) fn new(to: IpAddr, limit: Duration) -> io::Result<Self> {
+        let (family, protocol) = match to {
+            IpAddr::V4(_) => (libc::AF_INET, libc::IPPROTO_ICMP),
+            IpAddr::V6(_) => (libc::AF_INET6, libc::IPPROTO_ICMPV6),
+        };
+        // SAFETY: no memory is involved.
+        let raw = checked(unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) })?;
+        // SAFETY: just opened and owned by nobody else.
+        let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+        let limit = libc::timeval {
+            tv_sec: libc::time_t::try_from(limit.as_secs()).map_err(io::Error::other)?,
+            tv_usec: libc::suseconds_t::from(limit.subsec_micros()),
+        };
+        let length = socket_length::<libc::timeval>()?;
+        // SAFETY: the option's value is a `timeval` of the length given, which outlives the call.
+        checked(unsafe {
+            let value = (&raw const limit).cast();
+            libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, value, length)
+        })?;
+        Ok(Self { socket, to: SocketAddr::new(to, 0) })
+    }
+
+    /// Sends one message.
+    pub(crate) fn send(&self, message: &[u8]) -> io::Result<()> {
+        let fd = self.socket.as_raw_fd();
+        let sent = match self.to {
+            SocketAddr::V4(to) => {
+                // SAFETY: all-zero bytes are a valid address, a struct of integers.
+                let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+                address.sin_family = libc::AF_INET as libc::sa_family_t;
+                address.sin_addr.s_addr = u32::from_ne_bytes(to.ip().octets());
+                let length = socket_length::<libc::sockaddr_in>()?;
+                // SAFETY: message and address are valid for their lengths and outlive the call.
+                unsafe {
+                    let address = (&raw const address).cast();
+                    libc::sendto(fd, message.as_ptr().cast(), message.len(), 0, address, length)
+                }
+            }
+            SocketAddr::V6(to) => {
+                // SAFETY: as above.
+                let mut address: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
+                address.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+                address.sin6_addr.s6_addr = to.ip().octets();
+                let length = socket_length::<libc::sockaddr_in6>()?;
+                // SAFETY: as above.
+                unsafe {
+                    let address = (&raw const address).cast();
+                    libc::sendto(fd, message.as_ptr().cast(), message.len(), 0, address, length)
+                }
+            }
+        };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Receives one message: with the IP header in IPv4, without it in IPv6.
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: the buffer is writable for its length and outlives the call.
+        let length = unsafe { libc::recv(self.socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        usize::try_from(length).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+fn socket_length<T>() -> io::Result<libc::socklen_t> {
+    libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)
+}
