@@ -12,9 +12,15 @@ pub struct Cidr {
 
 impl Cidr {
     /// Every IPv4 address.
-    pub const ALL_V4: Self = Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), len: 0 };
+    pub const ALL_V4: Self = Self {
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        len: 0,
+    };
     /// Every IPv6 address.
-    pub const ALL_V6: Self = Self { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), len: 0 };
+    pub const ALL_V6: Self = Self {
+        address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        len: 0,
+    };
 
     /// A prefix; host bits are cleared, as Cilium does. `None` if the length is too long for the family.
     pub fn new(address: IpAddr, len: u8) -> Option<Self> {
@@ -44,7 +50,8 @@ impl Cidr {
             return text.parse().ok().map(Self::host);
         };
         // `+8` and `08` parse as numbers, but are no prefix lengths.
-        let plain = len.bytes().all(|byte| byte.is_ascii_digit()) && (len.len() == 1 || !len.starts_with('0'));
+        let plain = len.bytes().all(|byte| byte.is_ascii_digit())
+            && (len.len() == 1 || !len.starts_with('0'));
         Self::new(address.parse().ok()?, len.parse().ok().filter(|_| plain)?)
     }
 
@@ -65,7 +72,10 @@ impl Cidr {
 
     /// Whether it is a single address.
     pub const fn is_host(&self) -> bool {
-        matches!((self.address, self.len), (IpAddr::V4(_), 32) | (IpAddr::V6(_), 128))
+        matches!(
+            (self.address, self.len),
+            (IpAddr::V4(_), 32) | (IpAddr::V6(_), 128)
+        )
     }
 
     /// Whether it is an IPv4 prefix.
@@ -105,7 +115,16 @@ mod tests {
         ] {
             assert_eq!(Cidr::parse(text).unwrap().to_string(), wanted);
         }
-        for text in ["10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/+8", "10.0.0.0/08", "host", "10.0.0.0/", ""] {
+        for text in [
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0/8",
+            "10.0.0.0/+8",
+            "10.0.0.0/08",
+            "host",
+            "10.0.0.0/",
+            "",
+        ] {
             assert_eq!(Cidr::parse(text), None, "{text}");
         }
     }

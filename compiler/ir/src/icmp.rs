@@ -60,7 +60,10 @@ pub fn family(text: Option<&str>) -> Option<Protocol> {
 
 /// The number of a type's name, which is case-sensitive.
 pub fn type_number(protocol: Protocol, name: &str) -> Option<u8> {
-    table(protocol).iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+    table(protocol)
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, number)| *number)
 }
 
 /// The names of a family's types.

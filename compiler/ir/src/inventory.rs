@@ -1,1 +1,302 @@
-//! Soon.
+//! What is in the cluster: namespaces, nodes, pods.
+//!
+//! An inventory is plain Kubernetes objects. Workload templates count as the pods they would make, so that a
+//! repository without a cluster is inventory enough.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use policyc_diag::{Diagnostic, Span, codes};
+use policyc_syntax::ast::{self, Object, Text, inventory as tree};
+
+use crate::cidr::Cidr;
+use crate::label::{self, Key, Labels, Source};
+use crate::port::Protocol;
+use crate::settings::Settings;
+use crate::universe::NamedPorts;
+
+/// From an inventory and rules to a universe.
+mod build;
+
+pub use build::universe;
+
+/// Labels as written: key and value.
+pub type Pairs = Vec<(Arc<str>, Arc<str>)>;
+
+/// What is in the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// Labels of each namespace.
+    pub namespaces: BTreeMap<Arc<str>, Pairs>,
+    /// Nodes, in the order they were given: the first is the local one unless the user names another.
+    pub nodes: Vec<Node>,
+    /// Pods by namespace and name.
+    pub pods: BTreeMap<(Arc<str>, Arc<str>), Pod>,
+    /// Addresses of the API server.
+    pub api_servers: Vec<IpAddr>,
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its labels, those that policy sees.
+    pub labels: Vec<(Key, Arc<str>)>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Ranges its pods get addresses from.
+    pub pod_ranges: Vec<Cidr>,
+}
+
+/// A pod, running or as a template would make it.
+#[derive(Clone, Debug)]
+pub struct Pod {
+    /// Its own labels.
+    pub labels: Pairs,
+    /// Its service account.
+    pub service_account: Arc<str>,
+    /// Its node.
+    pub node: Option<Arc<str>>,
+    /// Whether it shares its node's network: policies for pods do not apply to it.
+    pub host_network: bool,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its named ports.
+    pub ports: NamedPorts,
+    /// Where it was written.
+    pub span: Span,
+}
+
+impl Inventory {
+    /// Reads the inventory objects among documents; policies are passed over.
+    pub fn read(documents: &[ast::Document]) -> (Self, Vec<Diagnostic>) {
+        let mut inventory = Self::default();
+        let mut diagnostics = Vec::new();
+        for document in documents {
+            if let Object::Inventory(object) = &document.object {
+                inventory.add(document, object, &mut diagnostics);
+            }
+        }
+        (inventory, diagnostics)
+    }
+
+    fn add(
+        &mut self,
+        document: &ast::Document,
+        object: &tree::Object,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let Some(name) = document.meta.name.as_ref() else {
+            if !matches!(object, tree::Object::Other | tree::Object::ConfigMap(_)) {
+                let message = format!("this {} has no name", document.kind.value);
+                diagnostics.push(
+                    Diagnostic::new(codes::INVALID_INVENTORY, message).label(document.span, ""),
+                );
+            }
+            return;
+        };
+        let name: Arc<str> = name.value.as_str().into();
+        match object {
+            tree::Object::Namespace => {
+                self.namespaces.insert(name, pairs(&document.meta.labels));
+            }
+            tree::Object::Node(node) => {
+                self.nodes
+                    .push(read_node(name, document, node, diagnostics))
+            }
+            tree::Object::Pod(pod) => {
+                self.add_pod(name, document, &document.meta.labels, pod, diagnostics)
+            }
+            tree::Object::Workload(workload) => {
+                self.add_pod(name, document, &workload.labels, &workload.pod, diagnostics);
+            }
+            tree::Object::Backends(backends) => {
+                self.learn_api_servers(document, backends, diagnostics)
+            }
+            tree::Object::Service(_) | tree::Object::ConfigMap(_) | tree::Object::Other => {}
+        }
+    }
+
+    /// Pods that have ended keep an address that others may have by now, so they are left out. A running pod
+    /// stands before a template of the same name.
+    fn add_pod(
+        &mut self,
+        name: Arc<str>,
+        document: &ast::Document,
+        labels: &[(Text, Text)],
+        pod: &tree::Pod,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        if pod
+            .phase
+            .as_ref()
+            .is_some_and(|phase| matches!(phase.value.as_str(), "Succeeded" | "Failed"))
+        {
+            return;
+        }
+        let namespace: Arc<str> = document
+            .meta
+            .namespace
+            .as_ref()
+            .map_or("default", |namespace| namespace.value.as_str())
+            .into();
+        let addresses = addresses(&pod.addresses, diagnostics);
+        let read = Pod {
+            labels: pairs(labels),
+            service_account: pod
+                .service_account
+                .as_ref()
+                .map_or("default", |text| text.value.as_str())
+                .into(),
+            node: pod.node.as_ref().map(|node| node.value.as_str().into()),
+            host_network: pod.host_network,
+            addresses,
+            ports: named_ports(&pod.ports),
+            span: document.span,
+        };
+        let template = !matches!(document.object, Object::Inventory(tree::Object::Pod(_)));
+        let key = (namespace, name);
+        match self.pods.get(&key) {
+            Some(_) if template => {}
+            Some(first) if !first.addresses.is_empty() && !read.addresses.is_empty() => {
+                let message = format!("pod `{}/{}` is in the inventory twice", key.0, key.1);
+                let diagnostic = Diagnostic::new(codes::DUPLICATE_OBJECT, message)
+                    .label(document.span, "again here")
+                    .label(first.span, "first here");
+                diagnostics.push(diagnostic);
+            }
+            _ => {
+                self.pods.insert(key, read);
+            }
+        }
+    }
+
+    fn learn_api_servers(
+        &mut self,
+        document: &ast::Document,
+        backends: &tree::Backends,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let namespace = document
+            .meta
+            .namespace
+            .as_ref()
+            .map(|text| text.value.as_str());
+        let service = backends.service.as_ref().map(|text| text.value.as_str());
+        if namespace == Some("default") && service == Some("kubernetes") {
+            self.api_servers
+                .extend(addresses(&backends.addresses, diagnostics));
+        }
+    }
+
+    /// The labels of a pod's identity: its own, its namespace's, and what Cilium adds, through the label filter.
+    pub fn identity_labels(&self, namespace: &Arc<str>, pod: &Pod, settings: &Settings) -> Labels {
+        let own = pod
+            .labels
+            .iter()
+            .filter(|(name, _)| !name.starts_with("io.cilium.k8s") && label::filter::keeps(name));
+        let own = own.map(|(name, value)| (name.clone(), value.clone()));
+        let inherited = self.namespaces.get(namespace).into_iter().flatten();
+        let inherited = inherited.map(|(name, value)| {
+            (
+                format!("{}{name}", label::NAMESPACE_LABELS).into(),
+                value.clone(),
+            )
+        });
+        let added: [(Arc<str>, Arc<str>); 3] = [
+            (label::NAMESPACE.into(), namespace.clone()),
+            (label::SERVICE_ACCOUNT.into(), pod.service_account.clone()),
+            (label::CLUSTER.into(), settings.cluster.clone()),
+        ];
+        Labels::new(
+            own.chain(inherited)
+                .chain(added)
+                .map(|(name, value)| (Key::new(Source::K8s, name), value)),
+        )
+    }
+
+    /// Ranges that pods get addresses from, over all nodes.
+    pub fn pod_ranges(&self) -> Vec<Cidr> {
+        let mut ranges: Vec<_> = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.pod_ranges.iter().copied())
+            .collect();
+        ranges.sort_unstable();
+        ranges.dedup();
+        ranges
+    }
+}
+
+fn read_node(
+    name: Arc<str>,
+    document: &ast::Document,
+    node: &tree::Node,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Node {
+    let labels = document
+        .meta
+        .labels
+        .iter()
+        .filter(|(name, _)| label::filter::keeps(&name.value));
+    let labels = labels.map(|(name, value)| {
+        (
+            Key::new(Source::K8s, name.value.as_str()),
+            value.value.as_str().into(),
+        )
+    });
+    let ranges = node.pod_cidrs.iter().filter_map(|text| {
+        let range = Cidr::parse(&text.value);
+        if range.is_none() {
+            diagnostics.push(invalid(text, "no address range"));
+        }
+        range
+    });
+    let pod_ranges = ranges.collect();
+    Node {
+        name,
+        labels: labels.collect(),
+        addresses: addresses(&node.addresses, diagnostics),
+        pod_ranges,
+    }
+}
+
+fn addresses(texts: &[Text], diagnostics: &mut Vec<Diagnostic>) -> Vec<IpAddr> {
+    let mut read = Vec::new();
+    for text in texts {
+        match text.value.parse() {
+            Ok(address) => read.push(address),
+            Err(_) => diagnostics.push(invalid(text, "no IP address")),
+        }
+    }
+    read
+}
+
+fn invalid(text: &Text, what: &str) -> Diagnostic {
+    let message = format!("`{}` is {what}", text.value);
+    Diagnostic::new(codes::INVALID_INVENTORY, message).label(text.span, "")
+}
+
+fn named_ports(ports: &[tree::ContainerPort]) -> NamedPorts {
+    let named = ports.iter().filter_map(|port| {
+        let name = port.name.as_ref()?;
+        let protocol = port
+            .protocol
+            .as_ref()
+            .map_or(Some(Protocol::TCP), |text| Protocol::parse(&text.value))?;
+        Some((
+            (Arc::from(name.value.as_str()), protocol),
+            u16::try_from(port.number.value).ok()?,
+        ))
+    });
+    named.collect()
+}
+
+fn pairs(labels: &[(Text, Text)]) -> Pairs {
+    labels
+        .iter()
+        .map(|(name, value)| (name.value.as_str().into(), value.value.as_str().into()))
+        .collect()
+}

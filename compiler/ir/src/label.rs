@@ -65,7 +65,10 @@ pub struct Key {
 impl Key {
     /// A key of a source.
     pub fn new(source: Source, name: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), source }
+        Self {
+            name: name.into(),
+            source,
+        }
     }
 
     /// Reads `[source:]name`, or `$name` for a reserved one; no source means any.
@@ -107,26 +110,41 @@ impl Labels {
     /// Labels from pairs; of two with one name the last wins, whatever their sources (semantics of Cilium's label
     /// map, which has one entry per name).
     pub fn new(pairs: impl IntoIterator<Item = (Key, Arc<str>)>) -> Self {
-        let map: std::collections::BTreeMap<Arc<str>, (Source, Arc<str>)> =
-            pairs.into_iter().map(|(key, value)| (key.name, (key.source, value))).collect();
-        Self(map.into_iter().map(|(name, (source, value))| (Key { name, source }, value)).collect())
+        let map: std::collections::BTreeMap<Arc<str>, (Source, Arc<str>)> = pairs
+            .into_iter()
+            .map(|(key, value)| (key.name, (key.source, value)))
+            .collect();
+        Self(
+            map.into_iter()
+                .map(|(name, (source, value))| (Key { name, source }, value))
+                .collect(),
+        )
     }
 
     /// A single reserved label.
     pub fn reserved(names: &[&str]) -> Self {
-        Self::new(names.iter().map(|name| (Key::new(Source::Reserved, *name), Arc::from(""))))
+        Self::new(
+            names
+                .iter()
+                .map(|name| (Key::new(Source::Reserved, *name), Arc::from(""))),
+        )
     }
 
     /// The value under a selector's key.
     pub fn get(&self, key: &Key) -> Option<&Arc<str>> {
-        let at = self.0.binary_search_by(|(label, _)| label.name.cmp(&key.name)).ok()?;
+        let at = self
+            .0
+            .binary_search_by(|(label, _)| label.name.cmp(&key.name))
+            .ok()?;
         let (label, value) = self.0.get(at)?;
         key.selects(label).then_some(value)
     }
 
     /// Whether a label of this name exists, whatever its source.
     pub fn has_name(&self, name: &str) -> bool {
-        self.0.binary_search_by(|(label, _)| (*label.name).cmp(name)).is_ok()
+        self.0
+            .binary_search_by(|(label, _)| (*label.name).cmp(name))
+            .is_ok()
     }
 
     /// All labels, by name.

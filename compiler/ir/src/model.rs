@@ -116,7 +116,11 @@ impl<'a> Model<'a> {
             });
             by_endpoint.push(at);
         }
-        Self { resolved, policies, by_endpoint }
+        Self {
+            resolved,
+            policies,
+            by_endpoint,
+        }
     }
 
     /// The universe it is about.
@@ -131,14 +135,25 @@ impl<'a> Model<'a> {
 
     /// The policy of an endpoint.
     pub fn policy_of(&self, endpoint: EndpointId) -> Option<&SubjectPolicy> {
-        self.by_endpoint.get(endpoint.index()).and_then(|at| self.policies.get(*at))
+        self.by_endpoint
+            .get(endpoint.index())
+            .and_then(|at| self.policies.get(*at))
     }
 
     /// The verdict of a flow; an endpoint outside the universe is denied.
     pub fn eval(&self, flow: &Flow) -> Verdict {
-        let denied = Verdict { allowed: false, reason: Reason::DefaultDeny, enforced: true, rules: Vec::new() };
-        let Some(endpoint) = self.universe().endpoint(flow.subject) else { return denied };
-        let Some(policy) = self.policy_of(flow.subject) else { return denied };
+        let denied = Verdict {
+            allowed: false,
+            reason: Reason::DefaultDeny,
+            enforced: true,
+            rules: Vec::new(),
+        };
+        let Some(endpoint) = self.universe().endpoint(flow.subject) else {
+            return denied;
+        };
+        let Some(policy) = self.policy_of(flow.subject) else {
+            return denied;
+        };
         self.judge(policy.direction(flow.direction), &endpoint.ports, flow)
     }
 
@@ -156,7 +171,12 @@ impl<'a> Model<'a> {
         for action in [Action::Deny, Action::Allow] {
             let rules = matching(action);
             if !rules.is_empty() {
-                return Verdict { allowed: action == Action::Allow, reason: Reason::Rule(action), enforced, rules };
+                return Verdict {
+                    allowed: action == Action::Allow,
+                    reason: Reason::Rule(action),
+                    enforced,
+                    rules,
+                };
             }
         }
         let (allowed, reason) = match policy.default_deny {
@@ -164,7 +184,12 @@ impl<'a> Model<'a> {
             true if policy.localhost && flow.peer == IdentityId::HOST => (true, Reason::Localhost),
             true => (false, Reason::DefaultDeny),
         };
-        Verdict { allowed, reason, enforced, rules: Vec::new() }
+        Verdict {
+            allowed,
+            reason,
+            enforced,
+            rules: Vec::new(),
+        }
     }
 
     /// Whether a rule's peers and layer 4 match a flow (its subject is taken as given).
@@ -175,7 +200,9 @@ impl<'a> Model<'a> {
     fn peers_match(&self, peers: &Peers, identity: IdentityId) -> bool {
         match peers {
             Peers::Any => true,
-            Peers::Of(list) => list.iter().any(|peer| self.resolved.peer(*peer).contains(identity)),
+            Peers::Of(list) => list
+                .iter()
+                .any(|peer| self.resolved.peer(*peer).contains(identity)),
         }
     }
 
@@ -205,13 +232,32 @@ impl<'a> Model<'a> {
 }
 
 /// Default deny and localhost for one endpoint (Cilium's computePolicyEnforcementAndRules).
-fn settle(resolved: &Resolved<'_>, endpoint: &Endpoint, id: EndpointId, settings: &Settings) -> SubjectPolicy {
+fn settle(
+    resolved: &Resolved<'_>,
+    endpoint: &Endpoint,
+    id: EndpointId,
+    settings: &Settings,
+) -> SubjectPolicy {
     let rules = resolved.rules_of(id);
     let direction = |direction| {
-        let of = |id: &&RuleId| resolved.rules.rule(**id).is_some_and(|rule| rule.direction == direction);
-        enforce(resolved, endpoint, direction, rules.iter().filter(of).copied().collect(), settings)
+        let of = |id: &&RuleId| {
+            resolved
+                .rules
+                .rule(**id)
+                .is_some_and(|rule| rule.direction == direction)
+        };
+        enforce(
+            resolved,
+            endpoint,
+            direction,
+            rules.iter().filter(of).copied().collect(),
+            settings,
+        )
     };
-    SubjectPolicy { ingress: direction(Direction::Ingress), egress: direction(Direction::Egress) }
+    SubjectPolicy {
+        ingress: direction(Direction::Ingress),
+        egress: direction(Direction::Egress),
+    }
 }
 
 fn enforce(
@@ -224,13 +270,34 @@ fn enforce(
     // Cilium asks for the label's name alone, so a pod that carries a label `host` is exempt like the host.
     let exempt = !settings.host_firewall && endpoint.labels.has_name("host");
     if exempt || settings.enforcement == Enforcement::Never {
-        return Enforced { default_deny: false, localhost: false, rules: Vec::new() };
+        return Enforced {
+            default_deny: false,
+            localhost: false,
+            rules: Vec::new(),
+        };
     }
     if settings.enforcement == Enforcement::Always || endpoint.labels.has_name("init") {
-        let localhost = direction == Direction::Ingress && settings.allow_localhost && !rules.is_empty();
-        return Enforced { default_deny: true, localhost: localhost && !endpoint.host, rules };
+        let localhost =
+            direction == Direction::Ingress && settings.allow_localhost && !rules.is_empty();
+        return Enforced {
+            default_deny: true,
+            localhost: localhost && !endpoint.host,
+            rules,
+        };
     }
-    let default_deny = rules.iter().any(|id| resolved.rules.rule(*id).is_some_and(|rule| rule.default_deny));
-    let localhost = default_deny && direction == Direction::Ingress && settings.allow_localhost && !endpoint.host;
-    Enforced { default_deny, localhost, rules }
+    let default_deny = rules.iter().any(|id| {
+        resolved
+            .rules
+            .rule(*id)
+            .is_some_and(|rule| rule.default_deny)
+    });
+    let localhost = default_deny
+        && direction == Direction::Ingress
+        && settings.allow_localhost
+        && !endpoint.host;
+    Enforced {
+        default_deny,
+        localhost,
+        rules,
+    }
 }

@@ -38,7 +38,10 @@ impl Protocol {
 
     /// The protocol of a name, case apart.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, number)| Self(*number))
+        Self::NAMES
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text))
+            .map(|(_, number)| Self(*number))
     }
 
     /// Whether flows of it have a destination port.
@@ -115,7 +118,9 @@ pub fn parse(text: &str) -> Option<PortText> {
 /// letter among them.
 pub fn is_service_name(text: &str) -> bool {
     let letters = text.bytes().any(|byte| byte.is_ascii_alphabetic());
-    let shape = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let shape = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let hyphens = text.starts_with('-') || text.ends_with('-') || text.contains("--");
     letters && shape && !hyphens && text.len() <= 15
 }
@@ -123,7 +128,11 @@ pub fn is_service_name(text: &str) -> bool {
 fn number(text: &str) -> Option<u16> {
     let bytes = text.as_bytes();
     let misplaced = text.starts_with('_') || text.ends_with('_') || text.contains("__");
-    if misplaced || !bytes.iter().all(|byte| byte.is_ascii_digit() || *byte == b'_') {
+    if misplaced
+        || !bytes
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b'_')
+    {
         return None;
     }
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();

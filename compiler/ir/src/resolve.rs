@@ -35,11 +35,23 @@ pub struct Resolved<'a> {
 impl<'a> Resolved<'a> {
     /// Resolves every peer to the identities it matches and every endpoint to the rules that select it.
     pub fn new(rules: &'a RuleSet, universe: &'a Universe) -> Self {
-        let labels = universe.identities().iter().map(|identity| &identity.labels);
+        let labels = universe
+            .identities()
+            .iter()
+            .map(|identity| &identity.labels);
         let identities = index::Index::new(labels);
-        let peers = rules.peers().par_iter().map(|peer| peer_set(peer, rules, universe, &identities)).collect();
+        let peers = rules
+            .peers()
+            .par_iter()
+            .map(|peer| peer_set(peer, rules, universe, &identities))
+            .collect();
         let subjects = subjects(rules, universe);
-        Self { rules, universe, peers, subjects }
+        Self {
+            rules,
+            universe,
+            peers,
+            subjects,
+        }
     }
 
     /// The identities a peer matches.
@@ -49,18 +61,28 @@ impl<'a> Resolved<'a> {
 
     /// The rules that select an endpoint, in order.
     pub fn rules_of(&self, endpoint: EndpointId) -> &[RuleId] {
-        self.subjects.get(endpoint.index()).map_or(&[], Vec::as_slice)
+        self.subjects
+            .get(endpoint.index())
+            .map_or(&[], Vec::as_slice)
     }
 }
 
 /// Identity 0 has no labels, and no rule but one for anyone may match it, so it is in no set.
-fn peer_set(peer: &Peer, rules: &RuleSet, universe: &Universe, identities: &index::Index) -> IdentitySet {
+fn peer_set(
+    peer: &Peer,
+    rules: &RuleSet,
+    universe: &Universe,
+    identities: &index::Index,
+) -> IdentitySet {
     let mut set = IdentitySet::new(universe.identities().len());
     match peer {
         Peer::Labels(id) => {
             let selector = rules.selector(*id);
             for at in identities.candidates(selector) {
-                let found = universe.identities().get(at).filter(|identity| selector.matches(&identity.labels));
+                let found = universe
+                    .identities()
+                    .get(at)
+                    .filter(|identity| selector.matches(&identity.labels));
                 if at != 0 && found.is_some() {
                     set.insert(IdentityId::at(at));
                 }
@@ -68,7 +90,8 @@ fn peer_set(peer: &Peer, rules: &RuleSet, universe: &Universe, identities: &inde
         }
         Peer::Cidr(cidr, except) => {
             for (at, identity) in universe.identities().iter().enumerate() {
-                let inside = |outer: &crate::cidr::Cidr| identity.cidr.is_some_and(|own| outer.covers(&own));
+                let inside =
+                    |outer: &crate::cidr::Cidr| identity.cidr.is_some_and(|own| outer.covers(&own));
                 if inside(cidr) && !except.iter().any(inside) {
                     set.insert(IdentityId::at(at));
                 }
@@ -84,7 +107,10 @@ fn subjects(rules: &RuleSet, universe: &Universe) -> Vec<Vec<RuleId>> {
     let mut by_subject: BTreeMap<(_, Option<Arc<str>>, bool), Vec<RuleId>> = BTreeMap::new();
     for (id, rule) in rules.iter() {
         let subject = &rule.subject;
-        by_subject.entry((subject.selector, subject.namespace.clone(), subject.node)).or_default().push(id);
+        by_subject
+            .entry((subject.selector, subject.namespace.clone(), subject.node))
+            .or_default()
+            .push(id);
     }
     let groups: Vec<_> = by_subject.into_iter().collect();
     let matched: Vec<_> = groups
@@ -92,7 +118,13 @@ fn subjects(rules: &RuleSet, universe: &Universe) -> Vec<Vec<RuleId>> {
         .map(|((selector, ..), ids)| {
             let found = endpoints.candidates(rules.selector(*selector));
             let rule = ids.first().and_then(|id| rules.rule(*id));
-            let applies = |at: &usize| universe.endpoints().get(*at).zip(rule).is_some_and(|(e, r)| selects(rules, r, e));
+            let applies = |at: &usize| {
+                universe
+                    .endpoints()
+                    .get(*at)
+                    .zip(rule)
+                    .is_some_and(|(e, r)| selects(rules, r, e))
+            };
             (ids, found.filter(applies).collect::<Vec<_>>())
         })
         .collect();
@@ -104,7 +136,9 @@ fn subjects(rules: &RuleSet, universe: &Universe) -> Vec<Vec<RuleId>> {
             }
         }
     }
-    subjects.par_iter_mut().for_each(|list| list.sort_unstable());
+    subjects
+        .par_iter_mut()
+        .for_each(|list| list.sort_unstable());
     subjects
 }
 
@@ -113,7 +147,10 @@ fn subjects(rules: &RuleSet, universe: &Universe) -> Vec<Vec<RuleId>> {
 pub fn selects(rules: &RuleSet, rule: &Rule, endpoint: &Endpoint) -> bool {
     let subject = &rule.subject;
     subject.node == endpoint.host
-        && subject.namespace.as_ref().is_none_or(|namespace| in_namespace(&endpoint.labels, namespace))
+        && subject
+            .namespace
+            .as_ref()
+            .is_none_or(|namespace| in_namespace(&endpoint.labels, namespace))
         && rules.selector(subject.selector).matches(&endpoint.labels)
 }
 
@@ -123,10 +160,15 @@ fn in_namespace(labels: &Labels, namespace: &str) -> bool {
 }
 
 /// The requirement of a selector that a label must exist for, with the values it may have.
-fn positive(selector: &Selector) -> impl Iterator<Item = (&crate::label::Key, Option<&[Arc<str>]>)> {
-    selector.requirements().iter().filter_map(|requirement| match &requirement.operator {
-        Operator::In(values) => Some((&requirement.key, Some(values.as_slice()))),
-        Operator::Exists => Some((&requirement.key, None)),
-        Operator::NotIn(_) | Operator::DoesNotExist => None,
-    })
+fn positive(
+    selector: &Selector,
+) -> impl Iterator<Item = (&crate::label::Key, Option<&[Arc<str>]>)> {
+    selector
+        .requirements()
+        .iter()
+        .filter_map(|requirement| match &requirement.operator {
+            Operator::In(values) => Some((&requirement.key, Some(values.as_slice()))),
+            Operator::Exists => Some((&requirement.key, None)),
+            Operator::NotIn(_) | Operator::DoesNotExist => None,
+        })
 }

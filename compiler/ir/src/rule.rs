@@ -203,7 +203,10 @@ impl RuleSet {
 
     /// All rules with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
-        self.rules.iter().enumerate().map(|(at, rule)| (RuleId::at(at), rule))
+        self.rules
+            .iter()
+            .enumerate()
+            .map(|(at, rule)| (RuleId::at(at), rule))
     }
 
     /// A rule of this set.
@@ -224,7 +227,9 @@ impl RuleSet {
 
     /// A rule's policy and path, e.g. `cnp shop/web spec.ingress[0]`.
     pub fn name(&self, id: RuleId) -> String {
-        let Some(rule) = self.rule(id) else { return String::new() };
+        let Some(rule) = self.rule(id) else {
+            return String::new();
+        };
         match self.policies.get(rule.origin.policy.index()) {
             Some(policy) => format!("{policy} {}", rule.origin.path),
             None => rule.origin.path.to_string(),
@@ -254,10 +259,13 @@ impl Builder {
 
     /// The id of a selector.
     pub fn selector(&mut self, selector: Selector) -> SelectorId {
-        *self.selectors.entry(selector).or_insert_with_key(|selector| {
-            self.set.selectors.push(selector.clone());
-            SelectorId::at(self.set.selectors.len() - 1)
-        })
+        *self
+            .selectors
+            .entry(selector)
+            .or_insert_with_key(|selector| {
+                self.set.selectors.push(selector.clone());
+                SelectorId::at(self.set.selectors.len() - 1)
+            })
     }
 
     /// The id of a peer.

@@ -45,12 +45,18 @@ impl Requirement {
 
     /// `key = value`.
     pub fn equals(key: Key, value: impl Into<Arc<str>>) -> Self {
-        Self { key, operator: Operator::In(vec![value.into()]) }
+        Self {
+            key,
+            operator: Operator::In(vec![value.into()]),
+        }
     }
 
     /// `key` exists.
     pub fn exists(key: Key) -> Self {
-        Self { key, operator: Operator::Exists }
+        Self {
+            key,
+            operator: Operator::Exists,
+        }
     }
 
     /// Whether labels meet it. An absent label meets `NotIn` and `DoesNotExist`.
@@ -60,7 +66,9 @@ impl Requirement {
 
     /// Whether a value (or its absence) meets it.
     pub fn accepts(&self, value: Option<&str>) -> bool {
-        let among = |values: &[Arc<str>]| value.is_some_and(|value| values.iter().any(|other| &**other == value));
+        let among = |values: &[Arc<str>]| {
+            value.is_some_and(|value| values.iter().any(|other| &**other == value))
+        };
         match &self.operator {
             Operator::In(values) => among(values),
             Operator::NotIn(values) => !among(values),

@@ -15,7 +15,10 @@ pub enum Enforcement {
 
 /// Cluster settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the agent, under its own name")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the agent, under its own name"
+)]
 pub struct Settings {
     /// `enable-policy`.
     pub enforcement: Enforcement,

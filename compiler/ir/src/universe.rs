@@ -44,7 +44,10 @@ impl IdentityId {
 
     /// The reserved identity of an entity.
     pub fn reserved(entity: &str) -> Option<Self> {
-        RESERVED.iter().position(|(name, _)| *name == entity).map(|at| Self::at(at + 1))
+        RESERVED
+            .iter()
+            .position(|(name, _)| *name == entity)
+            .map(|at| Self::at(at + 1))
     }
 }
 
@@ -107,16 +110,36 @@ impl Default for Universe {
 impl Universe {
     /// A universe of the reserved identities alone; every address is in the world.
     pub fn new() -> Self {
-        let reserved = RESERVED.iter().map(|(_, labels)| Identity { labels: Labels::reserved(labels), cidr: None });
-        let mut identities: Vec<_> = std::iter::once(Identity::default()).chain(reserved).collect();
+        let reserved = RESERVED.iter().map(|(_, labels)| Identity {
+            labels: Labels::reserved(labels),
+            cidr: None,
+        });
+        let mut identities: Vec<_> = std::iter::once(Identity::default())
+            .chain(reserved)
+            .collect();
         let mut addresses = BTreeMap::new();
-        for (id, all) in [(IdentityId::WORLD_V4, Cidr::ALL_V4), (IdentityId::WORLD_V6, Cidr::ALL_V6)] {
+        for (id, all) in [
+            (IdentityId::WORLD_V4, Cidr::ALL_V4),
+            (IdentityId::WORLD_V6, Cidr::ALL_V6),
+        ] {
             if let Some(identity) = identities.get_mut(id.index()) {
                 identity.cidr = Some(all);
             }
-            addresses.insert(all, Owner { identity: id, node: None });
+            addresses.insert(
+                all,
+                Owner {
+                    identity: id,
+                    node: None,
+                },
+            );
         }
-        Self { identities, endpoints: Vec::new(), nodes: Vec::new(), addresses, named_ports: BTreeMap::new() }
+        Self {
+            identities,
+            endpoints: Vec::new(),
+            nodes: Vec::new(),
+            addresses,
+            named_ports: BTreeMap::new(),
+        }
     }
 
     /// Adds an identity, which the caller knows to be new.
@@ -127,9 +150,22 @@ impl Universe {
 
     /// Adds an identity for a prefix outside the cluster and gives it the prefix' addresses.
     pub fn add_cidr(&mut self, cidr: Cidr) -> IdentityId {
-        let family = if cidr.is_ipv4() { "world-ipv4" } else { "world-ipv6" };
-        let identity = self.add_identity(Identity { labels: Labels::reserved(&[family]), cidr: Some(cidr) });
-        self.own(cidr, Owner { identity, node: None });
+        let family = if cidr.is_ipv4() {
+            "world-ipv4"
+        } else {
+            "world-ipv6"
+        };
+        let identity = self.add_identity(Identity {
+            labels: Labels::reserved(&[family]),
+            cidr: Some(cidr),
+        });
+        self.own(
+            cidr,
+            Owner {
+                identity,
+                node: None,
+            },
+        );
         identity
     }
 
@@ -144,12 +180,43 @@ impl Universe {
     pub fn add_endpoint(&mut self, endpoint: Endpoint) -> EndpointId {
         if !endpoint.host {
             for address in &endpoint.addresses {
-                self.own(Cidr::host(*address), Owner { identity: endpoint.identity, node: None });
+                self.own(
+                    Cidr::host(*address),
+                    Owner {
+                        identity: endpoint.identity,
+                        node: None,
+                    },
+                );
             }
             self.learn_ports(endpoint.identity, &endpoint.ports);
         }
         self.endpoints.push(endpoint);
         EndpointId::at(self.endpoints.len() - 1)
+    }
+
+    /// Notes that the local node runs the API server: its identity carries that label too.
+    pub fn host_serves_api(&mut self) {
+        if let Some(host) = self.identities.get_mut(IdentityId::HOST.index()) {
+            host.labels = Labels::reserved(&["host", "kube-apiserver"]);
+        }
+    }
+
+    /// The local node: the one of the host endpoint.
+    pub fn local_node(&self) -> Option<NodeId> {
+        self.endpoints
+            .iter()
+            .find(|endpoint| endpoint.host)
+            .and_then(|endpoint| endpoint.node)
+    }
+
+    /// The identity of an address as the local node sees it.
+    pub fn identity_of(&self, address: IpAddr) -> IdentityId {
+        let owner = self.owner(address);
+        if owner.node.is_some() && owner.node == self.local_node() {
+            IdentityId::HOST
+        } else {
+            owner.identity
+        }
     }
 
     /// Gives a prefix to an identity. A later owner replaces an earlier one.
@@ -159,7 +226,10 @@ impl Universe {
 
     fn learn_ports(&mut self, identity: IdentityId, ports: &NamedPorts) {
         for ((name, protocol), number) in ports {
-            let known = self.named_ports.entry((identity, name.clone(), *protocol)).or_insert(Some(*number));
+            let known = self
+                .named_ports
+                .entry((identity, name.clone(), *protocol))
+                .or_insert(Some(*number));
             // Pods of one identity that disagree on a name make it useless: Cilium skips it.
             if *known != Some(*number) {
                 *known = None;
@@ -189,7 +259,10 @@ impl Universe {
 
     /// The endpoint of a name.
     pub fn find(&self, name: &str) -> Option<EndpointId> {
-        self.endpoints.iter().position(|endpoint| &*endpoint.name == name).map(EndpointId::at)
+        self.endpoints
+            .iter()
+            .position(|endpoint| &*endpoint.name == name)
+            .map(EndpointId::at)
     }
 
     /// All nodes; the position is the id.
@@ -205,13 +278,29 @@ impl Universe {
     /// What an address is: the owner of the longest prefix that holds it.
     pub fn owner(&self, address: IpAddr) -> Owner {
         let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefixes = (0..=longest).rev().filter_map(|len| Cidr::new(address, len));
-        let unknown = Owner { identity: IdentityId::UNKNOWN, node: None };
-        prefixes.into_iter().find_map(|cidr| self.addresses.get(&cidr).copied()).unwrap_or(unknown)
+        let prefixes = (0..=longest)
+            .rev()
+            .filter_map(|len| Cidr::new(address, len));
+        let unknown = Owner {
+            identity: IdentityId::UNKNOWN,
+            node: None,
+        };
+        prefixes
+            .into_iter()
+            .find_map(|cidr| self.addresses.get(&cidr).copied())
+            .unwrap_or(unknown)
     }
 
     /// The number that pods of an identity give a named port, if they agree.
-    pub fn named_port(&self, identity: IdentityId, name: &Arc<str>, protocol: Protocol) -> Option<u16> {
-        self.named_ports.get(&(identity, name.clone(), protocol)).copied().flatten()
+    pub fn named_port(
+        &self,
+        identity: IdentityId,
+        name: &Arc<str>,
+        protocol: Protocol,
+    ) -> Option<u16> {
+        self.named_ports
+            .get(&(identity, name.clone(), protocol))
+            .copied()
+            .flatten()
     }
 }

@@ -4,8 +4,13 @@
 //! pattern does. These are the defaults; patterns are prefixes here, since every default one is.
 
 /// Prefixes that keep a key in, though an exclude matches.
-const INCLUDED: &[&str] =
-    &[super::NAMESPACE, super::NAMESPACE_LABELS, super::CLUSTER, super::SERVICE_ACCOUNT, "app.kubernetes.io"];
+const INCLUDED: &[&str] = &[
+    super::NAMESPACE,
+    super::NAMESPACE_LABELS,
+    super::CLUSTER,
+    super::SERVICE_ACCOUNT,
+    "app.kubernetes.io",
+];
 
 /// Prefixes that keep a key out.
 const EXCLUDED: &[&str] = &[
@@ -31,7 +36,9 @@ pub fn keeps(key: &str) -> bool {
     if INCLUDED.iter().any(|prefix| key.starts_with(prefix)) {
         return true;
     }
-    let beta = key.split_once("beta.kubernetes.io").is_some_and(|(before, _)| !before.contains('/'));
+    let beta = key
+        .split_once("beta.kubernetes.io")
+        .is_some_and(|(before, _)| !before.contains('/'));
     !beta && !EXCLUDED.iter().any(|prefix| key.starts_with(prefix))
 }
 
@@ -41,10 +48,21 @@ mod tests {
 
     #[test]
     fn keeps_what_cilium_keeps_by_default() {
-        for key in ["app", "app.kubernetes.io/name", "foo.bar/kubernetes.io", "io.kubernetes.pod.namespace", "role"] {
+        for key in [
+            "app",
+            "app.kubernetes.io/name",
+            "foo.bar/kubernetes.io",
+            "io.kubernetes.pod.namespace",
+            "role",
+        ] {
             assert!(keeps(key), "{key}");
         }
-        for key in ["pod-template-hash", "kubernetes.io/hostname", "topology.kubernetes.io/zone", "io.kubernetes.x"] {
+        for key in [
+            "pod-template-hash",
+            "kubernetes.io/hostname",
+            "topology.kubernetes.io/zone",
+            "io.kubernetes.x",
+        ] {
             assert!(!keeps(key), "{key}");
         }
     }

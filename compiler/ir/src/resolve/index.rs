@@ -22,7 +22,10 @@ struct ByName {
 impl Index {
     /// Indexes label sets by their position.
     pub(super) fn new<'a>(labels: impl Iterator<Item = &'a Labels>) -> Self {
-        let mut index = Self { len: 0, by_name: BTreeMap::new() };
+        let mut index = Self {
+            len: 0,
+            by_name: BTreeMap::new(),
+        };
         for (at, labels) in labels.enumerate() {
             index.len = at + 1;
             for (key, value) in labels.iter() {
@@ -44,10 +47,16 @@ impl Index {
     }
 
     fn lists(&self, name: &str, values: Option<&[Arc<str>]>) -> Vec<&[usize]> {
-        let Some(entry) = self.by_name.get(name) else { return Vec::new() };
+        let Some(entry) = self.by_name.get(name) else {
+            return Vec::new();
+        };
         match values {
             None => vec![&entry.all],
-            Some(values) => values.iter().filter_map(|value| entry.by_value.get(value)).map(Vec::as_slice).collect(),
+            Some(values) => values
+                .iter()
+                .filter_map(|value| entry.by_value.get(value))
+                .map(Vec::as_slice)
+                .collect(),
         }
     }
 }

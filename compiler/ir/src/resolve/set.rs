@@ -24,7 +24,9 @@ impl IdentitySet {
 
     /// Whether an identity is in it.
     pub fn contains(&self, id: IdentityId) -> bool {
-        self.0.get(id.index() / 64).is_some_and(|word| word >> (id.index() % 64) & 1 == 1)
+        self.0
+            .get(id.index() / 64)
+            .is_some_and(|word| word >> (id.index() % 64) & 1 == 1)
     }
 
     /// Whether nobody is in it.
@@ -36,8 +38,14 @@ impl IdentitySet {
     pub fn iter(&self) -> impl Iterator<Item = IdentityId> {
         let bits = |(at, word): (usize, &u64)| {
             let word = *word;
-            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| IdentityId::at(at * 64 + bit))
+            (0..64)
+                .filter(move |bit| word >> bit & 1 == 1)
+                .map(move |bit| IdentityId::at(at * 64 + bit))
         };
-        self.0.iter().enumerate().filter(|(_, word)| **word != 0).flat_map(bits)
+        self.0
+            .iter()
+            .enumerate()
+            .filter(|(_, word)| **word != 0)
+            .flat_map(bits)
     }
 }

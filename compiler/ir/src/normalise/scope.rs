@@ -1,0 +1,112 @@
+//! Which pods a selector can mean: namespace and cluster requirements that policies leave out.
+//!
+//! Source of every rule here: Cilium's ParseToCiliumRule and ParseNetworkPolicy.
+
+use super::k8s_equals;
+use crate::label::{CLUSTER, Key, NAMESPACE, NAMESPACE_LABELS, Source};
+use crate::rule::{Kind, Policy};
+use crate::selector::{Operator, Requirement, Selector};
+use crate::settings::Settings;
+
+/// A subject: within the policy's namespace, which overrides an equality written with source `k8s`.
+pub(super) fn subject(written: &Selector, policy: &Policy) -> Selector {
+    let Some(namespace) = &policy.namespace else {
+        return written.clone();
+    };
+    let overridden = |requirement: &&Requirement| {
+        let equality = matches!(&requirement.operator, Operator::In(values) if values.len() == 1);
+        equality && requirement.key == Key::new(Source::K8s, NAMESPACE)
+    };
+    let kept = written
+        .requirements()
+        .iter()
+        .filter(|requirement| !overridden(requirement))
+        .cloned();
+    Selector::new(kept.chain([k8s_equals(NAMESPACE, namespace)]))
+}
+
+/// Whether a subject names the init identity; its rules' peers are then not bound to pods.
+pub(super) fn speaks_of_init(subject: &Selector) -> bool {
+    subject
+        .requirements()
+        .iter()
+        .any(|requirement| requirement.key == Key::new(Source::Reserved, "init"))
+}
+
+/// A peer of Cilium's kinds. A `reserved:` key leaves the selector as it is.
+pub(super) fn peer(
+    written: &Selector,
+    policy: &Policy,
+    initial: bool,
+    settings: &Settings,
+) -> Selector {
+    let requirements = written.requirements();
+    if requirements
+        .iter()
+        .any(|requirement| requirement.key.source == Source::Reserved)
+    {
+        return written.clone();
+    }
+    let mentions = |name| {
+        requirements
+            .iter()
+            .any(|requirement| requirement.key.is_k8s(name))
+    };
+    let by_namespace_label = requirements.iter().any(|requirement| {
+        matches!(requirement.key.source, Source::Any | Source::K8s)
+            && requirement.key.name.starts_with(NAMESPACE_LABELS)
+    });
+    let mut scoped = written.clone();
+    if !mentions(NAMESPACE) {
+        match (&policy.namespace, policy.kind) {
+            (Some(namespace), Kind::Cnp) if !by_namespace_label => {
+                scoped = scoped.and(k8s_equals(NAMESPACE, namespace));
+            }
+            (None, _) if !initial => {
+                scoped = scoped.and(Requirement::exists(Key::new(Source::K8s, NAMESPACE)))
+            }
+            _ => {}
+        }
+    }
+    if settings.default_local_cluster && !mentions(CLUSTER) {
+        scoped = scoped.and(k8s_equals(CLUSTER, &settings.cluster));
+    }
+    scoped
+}
+
+/// A peer of a NetworkPolicy: namespace selectors speak of the labels that pods inherit from their namespace.
+pub(super) fn kubernetes(
+    pods: &Selector,
+    namespaces: Option<&Selector>,
+    policy: &Policy,
+    settings: &Settings,
+) -> Selector {
+    let mut scoped = pods.clone();
+    match namespaces {
+        None => {
+            scoped = scoped.and(k8s_equals(
+                NAMESPACE,
+                policy.namespace.as_deref().unwrap_or("default"),
+            ))
+        }
+        Some(selector) if selector.is_wildcard() => {
+            scoped = scoped.and(Requirement::exists(Key::new(Source::K8s, NAMESPACE)));
+        }
+        Some(selector) => {
+            for requirement in selector.requirements() {
+                let key = Key::new(
+                    Source::K8s,
+                    format!("{NAMESPACE_LABELS}{}", requirement.key.name),
+                );
+                scoped = scoped.and(Requirement {
+                    key,
+                    operator: requirement.operator.clone(),
+                });
+            }
+        }
+    }
+    if settings.default_local_cluster {
+        scoped = scoped.and(k8s_equals(CLUSTER, &settings.cluster));
+    }
+    scoped
+}
