@@ -103,10 +103,14 @@ pub trait Read {
 
 impl Read for [u8] {
     fn u16(&self, at: u32) -> u16 {
-        self.get(at as usize..).and_then(|rest| rest.first_chunk()).map_or(0, |raw| u16::from_le_bytes(*raw))
+        self.get(at as usize..)
+            .and_then(|rest| rest.first_chunk())
+            .map_or(0, |raw| u16::from_le_bytes(*raw))
     }
 
     fn u32(&self, at: u32) -> u32 {
-        self.get(at as usize..).and_then(|rest| rest.first_chunk()).map_or(0, |raw| u32::from_le_bytes(*raw))
+        self.get(at as usize..)
+            .and_then(|rest| rest.first_chunk())
+            .map_or(0, |raw| u32::from_le_bytes(*raw))
     }
 }

@@ -6,13 +6,17 @@
 //! **Invariant.** [`lookup::verdict`] is the only code that reads policy tables. The eBPF program runs it over
 //! the map, the compiler and the tests run it over a byte slice; the two cannot differ.
 #![no_std]
+#![expect(
+    clippy::inline_always,
+    reason = "a call costs an eBPF program stack, and the verifier knowledge of ranges"
+)]
 
 /// The layout of one generation of policy tables, and reading from it.
 pub mod arena;
-/// Which generation is in force.
-pub mod control;
 /// Connection tracking: keys, entries and their lifetimes.
 pub mod conntrack;
+/// Which generation is in force.
+pub mod control;
 /// Endpoints attached on this node, found by interface index.
 pub mod endpoint;
 /// From an address to an identity index.

@@ -15,7 +15,9 @@ pub const SCTP: u8 = 132;
 pub const SLOTS: u32 = 16;
 
 /// Protocol of each slot; slot 0 stands for every protocol without one of its own, and shows as 0.
-pub const BY_SLOT: [u8; SLOTS as usize] = [0, TCP, UDP, SCTP, ICMP, ICMPV6, 2, 4, 41, 47, 50, 51, 112, 0, 0, 0];
+pub const BY_SLOT: [u8; SLOTS as usize] = [
+    0, TCP, UDP, SCTP, ICMP, ICMPV6, 2, 4, 41, 47, 50, 51, 112, 0, 0, 0,
+];
 
 /// Slot of a protocol: one of its own for those a policy can name, else 0.
 #[inline(always)]

@@ -1,5 +1,8 @@
 //! Marks for aya: plain old data, safe to copy to and from maps.
-#![expect(unsafe_code, reason = "aya asks for a marker trait whose promise it cannot check")]
+#![expect(
+    unsafe_code,
+    reason = "aya asks for a marker trait whose promise it cannot check"
+)]
 
 use crate::{conntrack, control, ipcache, reason};
 

@@ -28,8 +28,16 @@ pub(crate) fn complete(
         (false, _) => (transport.source, transport.destination),
     };
     key.ifindex = frame.ifindex();
-    key.local_port = if is_egress { source_port } else { destination_port };
-    key.remote_port = if is_egress { destination_port } else { source_port };
+    key.local_port = if is_egress {
+        source_port
+    } else {
+        destination_port
+    };
+    key.remote_port = if is_egress {
+        destination_port
+    } else {
+        source_port
+    };
     key.protocol = transport.protocol;
     key.family = network.family;
     key.pad = [0; 2];
@@ -40,7 +48,11 @@ pub(crate) fn complete(
 /// Opening packets never are: else one permitted exchange would let the other side open the same ports backwards.
 #[inline(always)]
 pub(crate) fn can_reply(transport: &Transport) -> bool {
-    if transport.is_icmp() { transport.is_echo_reply() } else { !transport.is_opening() }
+    if transport.is_icmp() {
+        transport.is_echo_reply()
+    } else {
+        !transport.is_opening()
+    }
 }
 
 /// Whether a packet, once allowed, is remembered for the replies to it.
@@ -80,7 +92,11 @@ pub(crate) fn close(entry: &mut Entry, opener: Direction) {
 /// What the policy was asked when a connection was opened, put together from a reply to it: its destination port.
 #[inline(always)]
 pub(crate) fn port_of_opening(transport: &Transport) -> u16 {
-    if transport.is_icmp() { echo_request_of(transport.protocol) } else { transport.source }
+    if transport.is_icmp() {
+        echo_request_of(transport.protocol)
+    } else {
+        transport.source
+    }
 }
 
 /// One packet's news for the entry of its connection.
@@ -99,7 +115,11 @@ pub(crate) struct Sighting {
 /// Brings an entry up to date with a packet that passes.
 #[inline(always)]
 pub(crate) fn refresh(entry: &mut Entry, transport: &Transport, sighting: &Sighting) {
-    let shift = if sighting.direction == Direction::Egress { 0 } else { 8 };
+    let shift = if sighting.direction == Direction::Egress {
+        0
+    } else {
+        8
+    };
     let flags = entry.flags | (u32::from(transport.tcp_flags) << shift);
     let until = sighting.now + lifetime(transport.protocol, flags);
     entry.flags = flags;
@@ -133,13 +153,16 @@ pub(crate) fn open(
     }
     *fresh = Entry::default();
     refresh(fresh, transport, sighting);
-    maps::CONNTRACK.insert(key, &*fresh, 0).map_err(|_| Reason::ConntrackFull)
+    maps::CONNTRACK
+        .insert(key, &*fresh, 0)
+        .map_err(|_| Reason::ConntrackFull)
 }
 
 /// Whether an entry tells of an earlier connection with the same ports, not of this packet's.
 #[inline(always)]
 fn is_over(entry: &Entry, transport: &Transport, now: u64) -> bool {
-    let is_expired = !is_open(entry, Direction::Egress, now) && !is_open(entry, Direction::Ingress, now);
+    let is_expired =
+        !is_open(entry, Direction::Egress, now) && !is_open(entry, Direction::Ingress, now);
     is_expired || (transport.is_opening() && is_closing(entry.flags))
 }
 

@@ -31,8 +31,15 @@ fn is_error(transport: &Transport) -> bool {
 
 /// Whether a packet is ICMPv4 "fragmentation needed".
 #[inline(always)]
-pub(crate) fn is_fragmentation_needed(frame: &Frame<'_>, network: &Network, transport: &Transport) -> bool {
-    if network.part != Part::Whole || transport.protocol != proto::ICMP || transport.destination != 3 {
+pub(crate) fn is_fragmentation_needed(
+    frame: &Frame<'_>,
+    network: &Network,
+    transport: &Transport,
+) -> bool {
+    if network.part != Part::Whole
+        || transport.protocol != proto::ICMP
+        || transport.destination != 3
+    {
         return false;
     }
     frame.bytes(network.at).is_some_and(|[_, code]| code == 4)
@@ -56,7 +63,8 @@ pub(crate) fn is_related(
     }
     let now = sys::now();
     sys::connection(key).is_some_and(|entry| {
-        conntrack::is_open(entry, Direction::Egress, now) || conntrack::is_open(entry, Direction::Ingress, now)
+        conntrack::is_open(entry, Direction::Egress, now)
+            || conntrack::is_open(entry, Direction::Ingress, now)
     })
 }
 
@@ -74,18 +82,30 @@ fn find_quoted(
     let at = network.at + ICMP_HEADER;
     let is_egress = direction == Direction::Egress;
     let went = direction.reversed();
-    let quoted =
-        if network.family == V4 { quoted_ipv4(frame, at, key, went) } else { quoted_ipv6(frame, at, key, went) }?;
+    let quoted = if network.family == V4 {
+        quoted_ipv4(frame, at, key, went)
+    } else {
+        quoted_ipv6(frame, at, key, went)
+    }?;
     // Errors go back to where the packet came from; a pod may complain only about packets that it was sent.
-    let is_fitting = key.local == connection.local && (!is_egress || key.remote == connection.remote);
+    let is_fitting =
+        key.local == connection.local && (!is_egress || key.remote == connection.remote);
     if !is_fitting || !carries(network.family, quoted.protocol) {
         return None;
     }
     let (source_port, destination_port) = quoted_ports(frame, &quoted)?;
     let is_icmp = matches!(quoted.protocol, proto::ICMP | proto::ICMPV6);
-    let remote_port = if is_egress { source_port } else { destination_port };
+    let remote_port = if is_egress {
+        source_port
+    } else {
+        destination_port
+    };
     key.ifindex = frame.ifindex();
-    key.local_port = if is_egress { destination_port } else { source_port };
+    key.local_port = if is_egress {
+        destination_port
+    } else {
+        source_port
+    };
     key.remote_port = if is_icmp { 0 } else { remote_port };
     key.protocol = quoted.protocol;
     key.family = network.family;
@@ -104,7 +124,10 @@ fn quoted_ipv4(frame: &Frame<'_>, at: u32, key: &mut Key, went: Direction) -> Op
     let (source, destination) = ends(key, went);
     *source = widen([header[12], header[13], header[14], header[15]]);
     *destination = widen([header[16], header[17], header[18], header[19]]);
-    Some(Quoted { protocol: header[9], at: at + length })
+    Some(Quoted {
+        protocol: header[9],
+        at: at + length,
+    })
 }
 
 /// Extension headers in a quotation are not walked: such an error is left to the policy.
@@ -117,7 +140,10 @@ fn quoted_ipv6(frame: &Frame<'_>, at: u32, key: &mut Key, went: Direction) -> Op
     let (source, destination) = ends(key, went);
     frame.copy_address(at + 8, source)?;
     frame.copy_address(at + 24, destination)?;
-    Some(Quoted { protocol: header[6], at: at + 40 })
+    Some(Quoted {
+        protocol: header[6],
+        at: at + 40,
+    })
 }
 
 /// Ports of the quoted packet; the identifier in both places for an ICMP echo.

@@ -26,11 +26,13 @@ pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
 /// Identity indexes of full-length addresses.
 #[map]
-pub(crate) static IPCACHE_HOST: HashMap<HostKey, u32> = HashMap::with_max_entries(262_144, BPF_F_NO_PREALLOC);
+pub(crate) static IPCACHE_HOST: HashMap<HostKey, u32> =
+    HashMap::with_max_entries(262_144, BPF_F_NO_PREALLOC);
 
 /// Identity indexes of prefixes.
 #[map]
-pub(crate) static IPCACHE_PREFIX: LpmTrie<PrefixKey, u32> = LpmTrie::with_max_entries(131_072, BPF_F_NO_PREALLOC);
+pub(crate) static IPCACHE_PREFIX: LpmTrie<PrefixKey, u32> =
+    LpmTrie::with_max_entries(131_072, BPF_F_NO_PREALLOC);
 
 /// Connections.
 #[map]
@@ -38,11 +40,13 @@ pub(crate) static CONNTRACK: LruHashMap<Key, Entry> = LruHashMap::with_max_entri
 
 /// Ports of fragmented packets.
 #[map]
-pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> = LruHashMap::with_max_entries(8_192, 0);
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> =
+    LruHashMap::with_max_entries(8_192, 0);
 
 /// Packets and bytes per record, both generations one after the other.
 #[map]
-pub(crate) static RECORD_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(2 * RECORDS_COUNTED, 0);
+pub(crate) static RECORD_COUNTERS: PerCpuArray<Counter> =
+    PerCpuArray::with_max_entries(2 * RECORDS_COUNTED, 0);
 
 /// Working memory; of no meaning to the daemon.
 #[map]
@@ -50,4 +54,5 @@ pub(crate) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(
 
 /// Packets and bytes per reason, ingress before egress.
 #[map]
-pub(crate) static REASON_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(2 * reason::COUNT, 0);
+pub(crate) static REASON_COUNTERS: PerCpuArray<Counter> =
+    PerCpuArray::with_max_entries(2 * reason::COUNT, 0);

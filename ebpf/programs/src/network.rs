@@ -59,7 +59,11 @@ pub(crate) struct Network {
 
 /// Reads the network header. `Ok(None)` is ARP, which is none of a policy's business.
 #[inline(always)]
-pub(crate) fn parse(frame: &Frame<'_>, key: &mut Key, direction: Direction) -> Result<Option<Network>, Reason> {
+pub(crate) fn parse(
+    frame: &Frame<'_>,
+    key: &mut Key,
+    direction: Direction,
+) -> Result<Option<Network>, Reason> {
     // A pod's interface has no VLANs; a tag would only serve to slip past somebody.
     if frame.is_tagged() {
         return Err(Reason::UnknownL3);
@@ -95,7 +99,11 @@ fn end_of(frame: &Frame<'_>, length: u32, is_claimed: bool) -> Result<u32, Reaso
         return Ok(frame.len());
     }
     let end = ETHERNET + length;
-    if end > frame.len() { Err(Reason::Malformed) } else { Ok(end) }
+    if end > frame.len() {
+        Err(Reason::Malformed)
+    } else {
+        Ok(end)
+    }
 }
 
 #[inline(always)]
@@ -137,8 +145,12 @@ fn parse_ipv6(frame: &Frame<'_>, key: &mut Key, direction: Direction) -> Result<
     let header: [u8; 8] = frame.bytes(ETHERNET).ok_or(Reason::Malformed)?;
     let length = u32::from(u16::from_be_bytes([header[4], header[5]]));
     let (source, destination) = ends(key, direction);
-    frame.copy_address(ETHERNET + 8, source).ok_or(Reason::Malformed)?;
-    frame.copy_address(ETHERNET + 24, destination).ok_or(Reason::Malformed)?;
+    frame
+        .copy_address(ETHERNET + 8, source)
+        .ok_or(Reason::Malformed)?;
+    frame
+        .copy_address(ETHERNET + 24, destination)
+        .ok_or(Reason::Malformed)?;
     let mut network = Network {
         at: ETHERNET + IPV6_HEADER,
         end: end_of(frame, IPV6_HEADER + length, length != 0)?,
@@ -160,11 +172,18 @@ fn parse_ipv6(frame: &Frame<'_>, key: &mut Key, direction: Direction) -> Result<
 fn skip_extensions(frame: &Frame<'_>, network: &mut Network) -> Result<(), Reason> {
     let mut seen = 0;
     while seen < EXTENSION_HEADERS {
-        if !matches!(network.protocol, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS) {
+        if !matches!(
+            network.protocol,
+            HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS
+        ) {
             return Ok(());
         }
         let header: [u8; 8] = frame.bytes(network.at).ok_or(Reason::Malformed)?;
-        let length = if network.protocol == FRAGMENT { 8 } else { (u32::from(header[1]) + 1) * 8 };
+        let length = if network.protocol == FRAGMENT {
+            8
+        } else {
+            (u32::from(header[1]) + 1) * 8
+        };
         // With segments left, the destination in sight is not where the packet is bound for.
         if network.protocol == ROUTING && header[3] != 0 {
             return Err(Reason::Malformed);

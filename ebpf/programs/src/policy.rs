@@ -24,7 +24,11 @@ pub(crate) fn run(frame: &Frame<'_>, direction: Direction) -> i32 {
     let (Ok(reason) | Err(reason)) = judge(frame, direction);
     counters::count_reason(frame, direction, reason);
     // "Unspecified" is also what "next" is called for tcx.
-    if reason.passes() { TC_ACT_UNSPEC } else { TC_ACT_SHOT as i32 }
+    if reason.passes() {
+        TC_ACT_UNSPEC
+    } else {
+        TC_ACT_SHOT as i32
+    }
 }
 
 /// The generation a packet is judged by.
@@ -62,14 +66,37 @@ fn judge(frame: &Frame<'_>, direction: Direction) -> Result<Reason, Reason> {
     let mut transport = transport::parse(frame, &network)?;
     let generation = generation(frame)?;
     let is_discovery = is_discovery(&network, &transport);
-    check_address(&generation, &network, &scratch.connection, direction, is_discovery)?;
+    check_address(
+        &generation,
+        &network,
+        &scratch.connection,
+        direction,
+        is_discovery,
+    )?;
     // A pod's own may not go beyond the link, or it would be a way around the policy.
     if is_discovery && (direction == Direction::Ingress || is_on_link(&scratch.connection.remote)) {
         return Ok(Reason::Essential);
     }
-    let Scratch { connection, fragment, .. } = scratch;
-    transport::join_fragments(frame, &network, &mut transport, connection, fragment, direction)?;
-    let packet = Packet { frame, generation, network, transport, direction };
+    let Scratch {
+        connection,
+        fragment,
+        ..
+    } = scratch;
+    transport::join_fragments(
+        frame,
+        &network,
+        &mut transport,
+        connection,
+        fragment,
+        direction,
+    )?;
+    let packet = Packet {
+        frame,
+        generation,
+        network,
+        transport,
+        direction,
+    };
     judge_protocol(&packet, scratch)
 }
 
@@ -81,7 +108,15 @@ fn generation(frame: &Frame<'_>) -> Result<Generation, Reason> {
     }
     let tables = Tables::of_slot((number & 1) as u32).ok_or(Reason::NoGeneration)?;
     let endpoint = endpoint::find(&tables, frame.ifindex());
-    if endpoint == 0 { Err(Reason::NoEndpoint) } else { Ok(Generation { number, tables, endpoint }) }
+    if endpoint == 0 {
+        Err(Reason::NoEndpoint)
+    } else {
+        Ok(Generation {
+            number,
+            tables,
+            endpoint,
+        })
+    }
 }
 
 /// Whether a packet is IPv6 neighbour discovery that comes from this very link.
@@ -150,17 +185,29 @@ struct Packet<'run> {
 /// Protocols that nobody judges are dropped; errors about known connections pass.
 #[inline(always)]
 fn judge_protocol(packet: &Packet<'_>, scratch: &mut Scratch) -> Result<Reason, Reason> {
-    let Packet { frame, generation, network, transport, direction } = packet;
+    let Packet {
+        frame,
+        generation,
+        network,
+        transport,
+        direction,
+    } = packet;
     let flags = generation.tables.u32(header::FLAGS);
     let is_extended = flags & header::FLAG_EXTENDED_PROTOCOLS != 0;
-    if !network::carries(network.family, transport.protocol) || !(is_extended || is_judged(transport.protocol)) {
+    if !network::carries(network.family, transport.protocol)
+        || !(is_extended || is_judged(transport.protocol))
+    {
         return Err(Reason::UnknownL4);
     }
-    let Scratch { connection, quoted, .. } = scratch;
+    let Scratch {
+        connection, quoted, ..
+    } = scratch;
     if icmp_error::is_related(frame, network, transport, connection, quoted, *direction) {
         return Ok(Reason::Reply);
     }
-    if flags & header::FLAG_FRAG_NEEDED != 0 && icmp_error::is_fragmentation_needed(frame, network, transport) {
+    if flags & header::FLAG_FRAG_NEEDED != 0
+        && icmp_error::is_fragmentation_needed(frame, network, transport)
+    {
         return Ok(Reason::Essential);
     }
     conntrack::complete(connection, frame, network, transport, *direction);
@@ -170,16 +217,29 @@ fn judge_protocol(packet: &Packet<'_>, scratch: &mut Scratch) -> Result<Reason, 
 /// Whether policies judge a protocol even without extended protocols.
 #[inline(always)]
 fn is_judged(protocol: u8) -> bool {
-    matches!(protocol, proto::TCP | proto::UDP | proto::SCTP | proto::ICMP | proto::ICMPV6)
+    matches!(
+        protocol,
+        proto::TCP | proto::UDP | proto::SCTP | proto::ICMP | proto::ICMPV6
+    )
 }
 
 /// Replies pass; anything else is for the policy.
 #[inline(always)]
 fn judge_connection(packet: &Packet<'_>, scratch: &mut Scratch) -> Result<Reason, Reason> {
-    let Packet { frame, generation, transport, direction, .. } = packet;
+    let Packet {
+        frame,
+        generation,
+        transport,
+        direction,
+        ..
+    } = packet;
     let mut entry = sys::connection(&scratch.connection);
-    let mut sighting =
-        Sighting { direction: *direction, opener: *direction, generation: generation.number, now: sys::now() };
+    let mut sighting = Sighting {
+        direction: *direction,
+        opener: *direction,
+        generation: generation.number,
+        now: sys::now(),
+    };
     // Whom a reply answers, and what the policy is asked: about a reply's connection if the tables are newer than
     // its permission, about the packet itself if it is no reply.
     if let Some(entry) = entry.as_deref_mut()
@@ -188,7 +248,14 @@ fn judge_connection(packet: &Packet<'_>, scratch: &mut Scratch) -> Result<Reason
         sighting.opener = direction.reversed();
         if conntrack::is_open(entry, sighting.opener, sighting.now) {
             let is_reply = conntrack::is_current(entry, sighting.opener, generation.number)
-                || ask(packet, scratch, sighting.opener, conntrack::port_of_opening(transport)).1.passes();
+                || ask(
+                    packet,
+                    scratch,
+                    sighting.opener,
+                    conntrack::port_of_opening(transport),
+                )
+                .1
+                .passes();
             if is_reply {
                 conntrack::refresh(entry, transport, &sighting);
                 return Ok(Reason::Reply);
@@ -200,14 +267,25 @@ fn judge_connection(packet: &Packet<'_>, scratch: &mut Scratch) -> Result<Reason
     let (record, reason) = ask(packet, scratch, *direction, transport.destination);
     counters::count_record(frame, generation.slot(), record);
     if reason.passes() && conntrack::can_open(transport) {
-        conntrack::open(entry, &scratch.connection, &mut scratch.entry, transport, &sighting)?;
+        conntrack::open(
+            entry,
+            &scratch.connection,
+            &mut scratch.entry,
+            transport,
+            &sighting,
+        )?;
     }
     Ok(reason)
 }
 
 /// Asks the policy tables about the peer. Returns the record that decided, and what it says.
 #[inline(always)]
-fn ask(packet: &Packet<'_>, scratch: &mut Scratch, direction: Direction, port: u16) -> (u32, Reason) {
+fn ask(
+    packet: &Packet<'_>,
+    scratch: &mut Scratch,
+    direction: Direction,
+    port: u16,
+) -> (u32, Reason) {
     let tables = &packet.generation.tables;
     let identity = identity(&packet.generation, scratch);
     let image = packet.generation.image(direction);
@@ -231,12 +309,25 @@ fn ask(packet: &Packet<'_>, scratch: &mut Scratch, direction: Direction, port: u
 #[inline(always)]
 fn identity(generation: &Generation, scratch: &mut Scratch) -> u32 {
     let (slot, family) = (generation.slot() as u8, scratch.connection.family);
-    scratch.host = HostKey { address: scratch.connection.remote, family, slot, pad: [0; 2] };
+    scratch.host = HostKey {
+        address: scratch.connection.remote,
+        family,
+        slot,
+        pad: [0; 2],
+    };
     if let Some(identity) = sys::identity_of_host(&scratch.host) {
         return identity;
     }
     let bits = if family == V4 { 32 } else { 128 };
-    let prefix = PrefixKey { slot, family, pad: [0; 2], address: scratch.connection.remote };
+    let prefix = PrefixKey {
+        slot,
+        family,
+        pad: [0; 2],
+        address: scratch.connection.remote,
+    };
     scratch.prefix = lpm_trie::Key::new(PREFIX_BASE + bits, prefix);
-    maps::IPCACHE_PREFIX.get(&scratch.prefix).copied().unwrap_or(arena::UNKNOWN)
+    maps::IPCACHE_PREFIX
+        .get(&scratch.prefix)
+        .copied()
+        .unwrap_or(arena::UNKNOWN)
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //! Everything that only `unsafe` can do. What comes out of here is checked values and references that live no
 //! longer than the program's run.
-#![expect(unsafe_code, reason = "the packet, the tables and map values are behind raw pointers")]
+#![expect(
+    unsafe_code,
+    reason = "the packet, the tables and map values are behind raw pointers"
+)]
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_skb_load_bytes};
@@ -78,7 +81,9 @@ impl<'run> Frame<'run> {
     #[inline(always)]
     pub(crate) fn copy_address(&self, at: u32, to: &mut [u8; 16]) -> Option<()> {
         // SAFETY: the context is valid for the run, and the helper writes the 16 bytes that `to` has.
-        let error = unsafe { bpf_skb_load_bytes(self.context.skb.skb.cast(), at, to.as_mut_ptr().cast(), 16) };
+        let error = unsafe {
+            bpf_skb_load_bytes(self.context.skb.skb.cast(), at, to.as_mut_ptr().cast(), 16)
+        };
         (error == 0).then_some(())
     }
 }
@@ -118,7 +123,9 @@ impl Tables {
     /// Tables of a slot; the one map lookup for them in a packet's life.
     #[inline(always)]
     pub(crate) fn of_slot(slot: u32) -> Option<Self> {
-        maps::ARENA.get_ptr(slot).map(|base| Self { base: base.cast() })
+        maps::ARENA
+            .get_ptr(slot)
+            .map(|base| Self { base: base.cast() })
     }
 }
 

@@ -89,8 +89,17 @@ pub(crate) fn parse(frame: &Frame<'_>, network: &Network) -> Result<Transport, R
     let least = least_header(protocol);
     if let Part::Later(offset) = network.part {
         // Such a fragment can only be meant to rewrite a header that has been judged.
-        let none = Transport { source: 0, destination: 0, protocol, tcp_flags: 0 };
-        return if offset < least { Err(Reason::Malformed) } else { Ok(none) };
+        let none = Transport {
+            source: 0,
+            destination: 0,
+            protocol,
+            tcp_flags: 0,
+        };
+        return if offset < least {
+            Err(Reason::Malformed)
+        } else {
+            Ok(none)
+        };
     }
     if room < least {
         return Err(Reason::Malformed);
@@ -100,10 +109,20 @@ pub(crate) fn parse(frame: &Frame<'_>, network: &Network) -> Result<Transport, R
         proto::UDP | proto::SCTP => {
             let [a, b, c, d] = frame.bytes(network.at).ok_or(Reason::Malformed)?;
             let (source, destination) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-            Ok(Transport { source, destination, protocol, tcp_flags: 0 })
+            Ok(Transport {
+                source,
+                destination,
+                protocol,
+                tcp_flags: 0,
+            })
         }
         proto::ICMP | proto::ICMPV6 => parse_icmp(frame, network, room),
-        _ => Ok(Transport { source: 0, destination: 0, protocol, tcp_flags: 0 }),
+        _ => Ok(Transport {
+            source: 0,
+            destination: 0,
+            protocol,
+            tcp_flags: 0,
+        }),
     }
 }
 
@@ -144,7 +163,12 @@ fn parse_icmp(frame: &Frame<'_>, network: &Network, room: u32) -> Result<Transpo
         }
         source = u16::from_be_bytes(frame.bytes(network.at + 4).ok_or(Reason::Malformed)?);
     }
-    Ok(Transport { source, destination: kind, protocol: network.protocol, tcp_flags: 0 })
+    Ok(Transport {
+        source,
+        destination: kind,
+        protocol: network.protocol,
+        tcp_flags: 0,
+    })
 }
 
 /// Makes the fragments of a packet share the ports of its first one.
@@ -164,22 +188,53 @@ pub(crate) fn join_fragments(
     *key = FragmentKey {
         ifindex: frame.ifindex(),
         id: network.id,
-        source: if is_egress { connection.local } else { connection.remote },
-        destination: if is_egress { connection.remote } else { connection.local },
-        protocol: if network.family == V6 { 0 } else { network.protocol },
+        source: if is_egress {
+            connection.local
+        } else {
+            connection.remote
+        },
+        destination: if is_egress {
+            connection.remote
+        } else {
+            connection.local
+        },
+        protocol: if network.family == V6 {
+            0
+        } else {
+            network.protocol
+        },
         family: network.family,
         egress: u8::from(is_egress),
         pad: 0,
     };
     if network.part == Part::First {
-        let Transport { source, destination, protocol, .. } = *transport;
-        let ports = FragmentPorts { source, destination, protocol, pad: [0; 3] };
+        let Transport {
+            source,
+            destination,
+            protocol,
+            ..
+        } = *transport;
+        let ports = FragmentPorts {
+            source,
+            destination,
+            protocol,
+            pad: [0; 3],
+        };
         // Not stored means that the later fragments are lost, which is the safe outcome.
         let _stored = maps::FRAGMENTS.insert(&*key, &ports, 0);
     } else {
-        let FragmentPorts { source, destination, protocol, .. } =
-            sys::fragment_ports(key).ok_or(Reason::LostFragment)?;
-        *transport = Transport { source, destination, protocol, tcp_flags: 0 };
+        let FragmentPorts {
+            source,
+            destination,
+            protocol,
+            ..
+        } = sys::fragment_ports(key).ok_or(Reason::LostFragment)?;
+        *transport = Transport {
+            source,
+            destination,
+            protocol,
+            tcp_flags: 0,
+        };
     }
     Ok(())
 }

@@ -32,7 +32,12 @@ pub struct Arena {
 
 impl Arena {
     /// Tables of `records` (action, reason, authentication) and `images`. Record 0 is added in front.
-    pub fn new(identities: u32, flags: u32, records: &[(u8, Reason, u8)], images: &[Image]) -> Self {
+    pub fn new(
+        identities: u32,
+        flags: u32,
+        records: &[(u8, Reason, u8)],
+        images: &[Image],
+    ) -> Self {
         let mut arena = Self {
             bytes: vec![0; arena::BYTES as usize],
             used: header::BYTES as usize,
@@ -40,9 +45,16 @@ impl Arena {
             stored: BTreeMap::new(),
         };
         let records_at = arena.put_records(records);
-        let built: Vec<_> = images.iter().flat_map(|image| arena.put_image(image)).collect();
+        let built: Vec<_> = images
+            .iter()
+            .flat_map(|image| arena.put_image(image))
+            .collect();
         let images_at = arena.put(&words(&built));
-        arena.images = (0..).step_by(image::BYTES as usize).map(|at: u32| images_at + at).take(images.len()).collect();
+        arena.images = (0..)
+            .step_by(image::BYTES as usize)
+            .map(|at: u32| images_at + at)
+            .take(images.len())
+            .collect();
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         for (at, value) in [
             (header::MAGIC, arena::MAGIC),
@@ -70,7 +82,9 @@ impl Arena {
         egress: usize,
     ) -> Self {
         let home = endpoint::home(ifindex);
-        let free = (home..home + ENDPOINT_SLOTS).map(endpoint::at).find(|at| self.bytes.u32(*at) == 0);
+        let free = (home..home + ENDPOINT_SLOTS)
+            .map(endpoint::at)
+            .find(|at| self.bytes.u32(*at) == 0);
         let Some(at) = free else {
             return self;
         };
@@ -81,7 +95,10 @@ impl Arena {
             (endpoint::FLAGS, flags),
             (endpoint::INGRESS, self.image(ingress)),
             (endpoint::EGRESS, self.image(egress)),
-            (endpoint::IPV4, ipv4.map_or(0, |address| u32::from_le_bytes(address.octets()))),
+            (
+                endpoint::IPV4,
+                ipv4.map_or(0, |address| u32::from_le_bytes(address.octets())),
+            ),
         ] {
             self.set(at + offset, value);
         }
@@ -128,7 +145,12 @@ impl Arena {
         let words: Vec<u32> = std::iter::once(&invalid)
             .chain(records)
             .flat_map(|(action, reason, auth)| {
-                [u32::from_le_bytes([*action, *reason as u8, *auth, 0]), record::NO_RULE, 0, 0]
+                [
+                    u32::from_le_bytes([*action, *reason as u8, *auth, 0]),
+                    record::NO_RULE,
+                    0,
+                    0,
+                ]
             })
             .collect();
         self.put(&self::words(&words))
@@ -139,14 +161,15 @@ impl Arena {
         let rows: Vec<u32> = (0..proto::SLOTS)
             .map(|slot| match image.ports.get(&slot) {
                 Some(ports) => self.put_pages(ports, PORT_PAGE),
-                None => self.put_pages(&[0; 65_536], PORT_PAGE),
+                None => self.put_pages(&vec![0; 65_536], PORT_PAGE),
             })
             .collect();
         let rows = self.put(&words(&rows));
         let cells: Vec<u16> = image.cells.concat();
         let cells = self.put(&halves(&cells));
         let length = image.cells.first().map_or(0, Vec::len);
-        let [columns, lines] = [length, image.cells.len()].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        let [columns, lines] =
+            [length, image.cells.len()].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         [peers, rows, cells, columns, lines, 0, 0, 0]
     }
 
@@ -165,9 +188,15 @@ impl Arena {
 }
 
 fn words(values: &[u32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }
 
 fn halves(values: &[u16]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }

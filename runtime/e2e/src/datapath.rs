@@ -69,7 +69,9 @@ impl Datapath {
         let mut ebpf = EbpfLoader::new().load(OBJECT).map_err(io::Error::other)?;
         for (name, program) in ebpf.programs_mut() {
             let program: &mut SchedClassifier = program.try_into().map_err(io::Error::other)?;
-            program.load().map_err(|error| io::Error::other(format!("`{name}`: {error:?}")))?;
+            program
+                .load()
+                .map_err(|error| io::Error::other(format!("`{name}`: {error:?}")))?;
         }
         Ok(Self { ebpf })
     }
@@ -80,33 +82,57 @@ impl Datapath {
         let bytes = arena.bytes();
         let mut mapping = Mapping::new(self.data("ARENA")?.fd().as_fd(), 2 * bytes.len())?;
         mapping.write(slot * bytes.len(), bytes)?;
-        let control = Control { generation, ..Control::default() };
-        self.array::<Control>("CONTROL")?.set(0, control, 0).map_err(io::Error::other)
+        let control = Control {
+            generation,
+            ..Control::default()
+        };
+        self.array::<Control>("CONTROL")?
+            .set(0, control, 0)
+            .map_err(io::Error::other)
     }
 
     /// Tells which identity index an address has in the slot of a generation.
     pub fn learn(&mut self, generation: u64, address: IpAddr, identity: u32) -> io::Result<()> {
         let (family, address, _) = spread(address);
-        let key = HostKey { address, family, slot: (generation & 1) as u8, pad: [0; 2] };
+        let key = HostKey {
+            address,
+            family,
+            slot: (generation & 1) as u8,
+            pad: [0; 2],
+        };
         let map = self.ebpf.map_mut("IPCACHE_HOST").ok_or_else(missing)?;
         let mut map = HashMap::<_, HostKey, u32>::try_from(map).map_err(io::Error::other)?;
         map.insert(key, identity, 0).map_err(io::Error::other)
     }
 
     /// Tells which identity index a prefix has in the slot of a generation.
-    pub fn learn_prefix(&mut self, generation: u64, address: IpAddr, bits: u32, identity: u32) -> io::Result<()> {
+    pub fn learn_prefix(
+        &mut self,
+        generation: u64,
+        address: IpAddr,
+        bits: u32,
+        identity: u32,
+    ) -> io::Result<()> {
         let (family, address, _) = spread(address);
-        let data = PrefixKey { slot: (generation & 1) as u8, family, pad: [0; 2], address };
+        let data = PrefixKey {
+            slot: (generation & 1) as u8,
+            family,
+            pad: [0; 2],
+            address,
+        };
         let map = self.ebpf.map_mut("IPCACHE_PREFIX").ok_or_else(missing)?;
         let mut map = LpmTrie::<_, PrefixKey, u32>::try_from(map).map_err(io::Error::other)?;
-        map.insert(&LpmKey::new(PREFIX_BASE + bits, data), identity, 0).map_err(io::Error::other)
+        map.insert(&LpmKey::new(PREFIX_BASE + bits, data), identity, 0)
+            .map_err(io::Error::other)
     }
 
     /// All connections known.
     pub fn connections(&self) -> io::Result<Vec<(Key, Entry)>> {
         let map = self.ebpf.map("CONNTRACK").ok_or_else(missing)?;
         let map = HashMap::<_, Key, Entry>::try_from(map).map_err(io::Error::other)?;
-        map.iter().collect::<Result<_, _>>().map_err(io::Error::other)
+        map.iter()
+            .collect::<Result<_, _>>()
+            .map_err(io::Error::other)
     }
 
     /// Overwrites what is known about a connection.
@@ -121,15 +147,26 @@ impl Datapath {
         let before = self.reasons(direction)?;
         let (action, _) = self.repeat(direction, packet, 1)?;
         let after = self.reasons(direction)?;
-        let mut counted = reason::ALL.iter().zip(before.iter().zip(&after)).filter(|(_, (old, new))| old != new);
+        let mut counted = reason::ALL
+            .iter()
+            .zip(before.iter().zip(&after))
+            .filter(|(_, (old, new))| old != new);
         let (Some(((reason, _), _)), None) = (counted.next(), counted.next()) else {
             return Err(io::Error::other("not exactly one reason was counted"));
         };
-        Ok(Outcome { action, reason: *reason })
+        Ok(Outcome {
+            action,
+            reason: *reason,
+        })
     }
 
     /// Puts one packet through a program many times. Returns the last action and the mean time of a run.
-    pub fn repeat(&self, direction: Direction, packet: &[u8], times: u32) -> io::Result<(i32, Duration)> {
+    pub fn repeat(
+        &self,
+        direction: Direction,
+        packet: &[u8],
+        times: u32,
+    ) -> io::Result<(i32, Duration)> {
         let program = self.ebpf.program(direction.program()).ok_or_else(missing)?;
         let program: &SchedClassifier = program.try_into().map_err(io::Error::other)?;
         let mut context = [0; CONTEXT_BYTES];
@@ -144,8 +181,14 @@ impl Datapath {
 
     /// Packets counted per reason, all CPUs together.
     pub fn reasons(&self, direction: Direction) -> io::Result<Vec<u64>> {
-        let base = if direction == Direction::Egress { reason::COUNT } else { 0 };
-        (0..reason::COUNT).map(|reason| self.counter("REASON_COUNTERS", base + reason)).collect()
+        let base = if direction == Direction::Egress {
+            reason::COUNT
+        } else {
+            0
+        };
+        (0..reason::COUNT)
+            .map(|reason| self.counter("REASON_COUNTERS", base + reason))
+            .collect()
     }
 
     /// Packets counted for a record in the slot of a generation, all CPUs together.

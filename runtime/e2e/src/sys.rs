@@ -1,5 +1,8 @@
 //! Everything that only `unsafe` can do: namespaces, mounts, mapped memory, raw sockets.
-#![expect(unsafe_code, reason = "system calls without a safe wrapper in the standard library")]
+#![expect(
+    unsafe_code,
+    reason = "system calls without a safe wrapper in the standard library"
+)]
 
 use std::ffi::{CString, c_int, c_void};
 use std::io;
@@ -16,7 +19,11 @@ pub(crate) fn effective_user() -> u32 {
 }
 
 fn checked(result: c_int) -> io::Result<c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// Moves the calling thread, and it alone, to a network namespace.
@@ -40,7 +47,8 @@ pub(crate) fn mount_bpffs(at: &Path) -> io::Result<()> {
     let at = CString::new(at.as_os_str().as_encoded_bytes())?;
     let kind = c"bpf";
     // SAFETY: all strings end in a zero byte and outlive the call; no data is passed.
-    checked(unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, ptr::null()) }).map(|_| ())
+    checked(unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, ptr::null()) })
+        .map(|_| ())
 }
 
 /// Memory of a map, shared with the kernel.
@@ -54,17 +62,31 @@ impl Mapping {
     pub(crate) fn new(map: BorrowedFd<'_>, length: usize) -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice, aliasing nothing of this process.
-        let base =
-            unsafe { libc::mmap(ptr::null_mut(), length, protection, libc::MAP_SHARED, map.as_raw_fd(), 0) };
+        let base = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                length,
+                protection,
+                libc::MAP_SHARED,
+                map.as_raw_fd(),
+                0,
+            )
+        };
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { base: base.cast(), length })
+        Ok(Self {
+            base: base.cast(),
+            length,
+        })
     }
 
     /// Copies bytes to an offset; an error if they do not fit.
     pub(crate) fn write(&mut self, at: usize, bytes: &[u8]) -> io::Result<()> {
-        if at.checked_add(bytes.len()).is_none_or(|end| end > self.length) {
+        if at
+            .checked_add(bytes.len())
+            .is_none_or(|end| end > self.length)
+        {
             return Err(io::Error::other("the bytes do not fit the map"));
         }
         // SAFETY: source and destination are in bounds as just checked, and cannot overlap.
@@ -94,7 +116,9 @@ impl IcmpSocket {
             IpAddr::V6(_) => (libc::AF_INET6, libc::IPPROTO_ICMPV6),
         };
         // SAFETY: no memory is involved.
-        let raw = checked(unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) })?;
+        let raw = checked(unsafe {
+            libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol)
+        })?;
         // SAFETY: just opened and owned by nobody else.
         let socket = unsafe { OwnedFd::from_raw_fd(raw) };
         let limit = libc::timeval {
@@ -105,9 +129,18 @@ impl IcmpSocket {
         // SAFETY: the option's value is a `timeval` of the length given, which outlives the call.
         checked(unsafe {
             let value = (&raw const limit).cast();
-            libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, value, length)
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVTIMEO,
+                value,
+                length,
+            )
         })?;
-        Ok(Self { socket, to: SocketAddr::new(to, 0) })
+        Ok(Self {
+            socket,
+            to: SocketAddr::new(to, 0),
+        })
     }
 
     /// Sends one message.
@@ -117,35 +150,62 @@ impl IcmpSocket {
             SocketAddr::V4(to) => {
                 // SAFETY: all-zero bytes are a valid address, a struct of integers.
                 let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
-                address.sin_family = libc::AF_INET as libc::sa_family_t;
+                address.sin_family =
+                    libc::sa_family_t::try_from(libc::AF_INET).map_err(io::Error::other)?;
                 address.sin_addr.s_addr = u32::from_ne_bytes(to.ip().octets());
                 let length = socket_length::<libc::sockaddr_in>()?;
                 // SAFETY: message and address are valid for their lengths and outlive the call.
                 unsafe {
                     let address = (&raw const address).cast();
-                    libc::sendto(fd, message.as_ptr().cast(), message.len(), 0, address, length)
+                    libc::sendto(
+                        fd,
+                        message.as_ptr().cast(),
+                        message.len(),
+                        0,
+                        address,
+                        length,
+                    )
                 }
             }
             SocketAddr::V6(to) => {
                 // SAFETY: as above.
                 let mut address: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
-                address.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+                address.sin6_family =
+                    libc::sa_family_t::try_from(libc::AF_INET6).map_err(io::Error::other)?;
                 address.sin6_addr.s6_addr = to.ip().octets();
                 let length = socket_length::<libc::sockaddr_in6>()?;
                 // SAFETY: as above.
                 unsafe {
                     let address = (&raw const address).cast();
-                    libc::sendto(fd, message.as_ptr().cast(), message.len(), 0, address, length)
+                    libc::sendto(
+                        fd,
+                        message.as_ptr().cast(),
+                        message.len(),
+                        0,
+                        address,
+                        length,
+                    )
                 }
             }
         };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if sent < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 
     /// Receives one message: with the IP header in IPv4, without it in IPv6.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         // SAFETY: the buffer is writable for its length and outlives the call.
-        let length = unsafe { libc::recv(self.socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        let length = unsafe {
+            libc::recv(
+                self.socket.as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                0,
+            )
+        };
         usize::try_from(length).map_err(|_| io::Error::last_os_error())
     }
 }
