@@ -46,6 +46,8 @@ pub struct Document {
     pub meta: Meta,
     /// The object.
     pub object: Object,
+    /// Whether decoding it reported no error. What seems to be missing in an unsound document may just be misspelt.
+    pub sound: bool,
 }
 
 /// What a document is.

@@ -5,3 +5,45 @@
 
 /// The typed syntax tree: one structure per kind of object, fields as they are written.
 pub mod ast;
+/// From the YAML tree to the typed tree.
+mod decode;
+/// Cuts a file into its YAML documents.
+mod stream;
+/// The YAML tree: values with their places, aliases expanded, sizes bounded.
+pub mod tree;
+
+use policyc_diag::{Diagnostic, Source, Span, codes};
+
+pub use tree::limits;
+
+/// What a file holds.
+#[derive(Clone, Debug, Default)]
+pub struct Parsed {
+    /// The objects, in writing order, `List` objects flattened.
+    pub documents: Vec<ast::Document>,
+    /// Everything that is wrong with the text; not sorted across documents of several files.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads a file: every document that can be read, and every fault found in the others.
+pub fn parse(source: &Source) -> Parsed {
+    let mut parsed = Parsed::default();
+    if source.text.len() > limits::FILE_BYTES {
+        let mebibytes = limits::FILE_BYTES >> 20;
+        let message = format!("`{}` is larger than {mebibytes} MiB", source.name);
+        parsed.diagnostics.push(Diagnostic::new(codes::UNREADABLE_INPUT, message).label(Span::new(source.id, 0, 0), ""));
+        return parsed;
+    }
+    let mut index = 0;
+    for slice in stream::documents(source) {
+        let tree = tree::parse(&slice);
+        // A slice with nothing but comments is no document, but one that cannot be read is.
+        index += usize::from(tree.roots.is_empty() && !tree.diagnostics.is_empty());
+        parsed.diagnostics.extend(tree.diagnostics);
+        for root in tree.roots.iter().filter(|root| !root.is_null()) {
+            decode::document(root, slice.text, slice.base, index, &mut parsed);
+            index += 1;
+        }
+    }
+    parsed
+}

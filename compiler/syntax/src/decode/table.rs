@@ -1,0 +1,81 @@
+//! A mapping being decoded.
+
+use policyc_diag::{Span, codes, suggest};
+
+use super::{Context, Decode, Field, Reader};
+use crate::tree::{Entry, Node, Value};
+
+/// A mapping being decoded: fields are taken by name, what is left at the end is unknown.
+pub(super) struct Table<'n, 's> {
+    pub(super) span: Span,
+    field: Field<'n>,
+    entries: &'n [Entry<'s>],
+    known: Vec<&'static str>,
+}
+
+impl<'n, 's> Table<'n, 's> {
+    /// The mapping, or a fault if the value is something else.
+    pub(super) fn open(node: &'n Node<'s>, field: Field<'n>, cx: &mut Context<'_>) -> Option<Self> {
+        let Value::Mapping(entries) = &node.value else {
+            cx.wrong_type(node, field, "a mapping");
+            return None;
+        };
+        Some(Self { span: node.span, field, entries, known: Vec::with_capacity(16) })
+    }
+
+    /// The value of a field, null or not.
+    pub(super) fn raw(&mut self, name: &'static str) -> Option<&'n Node<'s>> {
+        self.known.push(name);
+        self.entries.iter().find(|entry| entry.key.value == name).map(|entry| &entry.value)
+    }
+
+    /// A field's value. Null is absent, or a fault where the schema refuses it.
+    pub(super) fn node(&mut self, name: &'static str, cx: &mut Context<'_>, expected: &str) -> Option<&'n Node<'s>> {
+        let node = self.raw(name)?;
+        if !node.is_null() {
+            return Some(node);
+        }
+        if cx.reader == Reader::Schema {
+            cx.wrong_type(node, Field::new(name), expected);
+        }
+        None
+    }
+
+    /// A field that may be absent.
+    pub(super) fn optional<T: Decode>(&mut self, name: &'static str, cx: &mut Context<'_>) -> Option<T> {
+        let node = self.node(name, cx, T::EXPECTED)?;
+        T::decode(node, Field::new(name), cx)
+    }
+
+    /// A field that must be present.
+    pub(super) fn required<T: Decode>(&mut self, name: &'static str, cx: &mut Context<'_>) -> Option<T> {
+        let node = self.raw(name);
+        if node.is_none_or(Node::is_null) {
+            let message = format!("{} lacks the field `{name}`", self.field);
+            cx.fault(codes::MISSING_FIELD, message, self.span, format!("`{name}` is missing"));
+            return None;
+        }
+        T::decode(node?, Field::new(name), cx)
+    }
+
+    /// Fields that are someone else's business.
+    pub(super) fn ignore(&mut self, names: &[&'static str]) {
+        self.known.extend(names);
+    }
+
+    /// Reports all fields that nobody asked for.
+    pub(super) fn finish(self, cx: &mut Context<'_>) {
+        if cx.reader == Reader::Inventory {
+            return;
+        }
+        for entry in self.entries.iter().filter(|entry| !self.known.contains(&&*entry.key.value)) {
+            let key = &*entry.key.value;
+            let shown: String = key.chars().take(64).collect();
+            let message = format!("unknown field `{shown}`");
+            let help = suggest::did_you_mean(key, self.known.iter().copied())
+                .unwrap_or_else(|| format!("fields here: {}", self.known.join(", ")));
+            let label = format!("{} has no such field", self.field);
+            cx.fault(codes::UNKNOWN_FIELD, message, entry.key.span, label).help.push(help);
+        }
+    }
+}
