@@ -1,1 +1,136 @@
-//! Placeholder until its first module lands.
+//! From the model to table images and bundle contents.
+//!
+//! ```text
+//! Model ─classes→ Judged (per subject policy and direction) ─assemble→ arena bytes ─check→ Image ─emit→ Contents
+//! ```
+//!
+//! **Invariant.** No syntax and no text of policies here: identities, rules and verdicts come from the model, and
+//! every table is compared with [`policyc_ir::model::Model::judge`] before it leaves.
+
+/// The arena: judged tables as bytes, equal parts stored once.
+mod assemble;
+/// Checks the bytes against the model, cell by cell.
+mod check;
+/// Partitions of peers and of layer 4 on which a verdict is constant.
+mod classes;
+/// From an image to what a bundle holds.
+mod emit;
+/// Addresses to identity indexes.
+mod ipcache;
+/// What lowering makes.
+mod image;
+/// Text form.
+mod print;
+
+use std::collections::BTreeMap;
+
+use policyc_diag::{Diagnostic, codes};
+use policyc_ir::cidr::Cidr;
+use policyc_ir::ids::EndpointId;
+use policyc_ir::model::{Enforced, Model};
+use policyc_ir::rule::Direction;
+use policyc_ir::universe::{Endpoint, NamedPorts};
+use rayon::prelude::*;
+
+pub use emit::contents;
+pub use image::{Bound, Image, Sizes};
+pub use print::print;
+
+/// What to lower for.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// Only endpoints of this node; all if `None`.
+    pub node: Option<String>,
+    /// Ranges that pods get addresses from: an address in them that is no known pod's is unknown, not world.
+    pub pod_ranges: Vec<Cidr>,
+    /// Whether protocols other than TCP, UDP, SCTP, ICMP and ICMPv6 are judged (`enable-extended-ip-protocols`).
+    pub extended_protocols: bool,
+}
+
+/// Lowers a model to the tables the datapath reads.
+///
+/// # Errors
+/// What cannot be enforced, tables beyond the limits of the maps, or (an internal fault) tables that decide
+/// otherwise than the model.
+pub fn lower(model: &Model<'_>, target: &Target) -> Result<Image, Vec<Diagnostic>> {
+    refuse(model, target)?;
+    let bound = bound_endpoints(model, target);
+    let distinct = distinct(model, &bound);
+    let judged: Vec<_> = distinct.keys.par_iter().map(|key| classes::judge(model, key)).collect();
+    let mut image = assemble::assemble(model, target, &bound, &distinct.by_endpoint, &judged).map_err(limit)?;
+    image.ipcache = ipcache::entries(model.universe(), &target.pod_ranges);
+    image.sizes.checked = check::check(model, &image, &distinct, &judged)?;
+    Ok(image)
+}
+
+/// One table to make: what applies in a direction, and the subject's named ports where they matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key<'a> {
+    pub(crate) direction: Direction,
+    pub(crate) enforced: &'a Enforced,
+    pub(crate) ports: &'a NamedPorts,
+}
+
+/// The distinct tables, and which two each endpoint uses (ingress, egress).
+#[derive(Debug)]
+pub(crate) struct Distinct<'a> {
+    pub(crate) keys: Vec<Key<'a>>,
+    pub(crate) by_endpoint: Vec<[usize; 2]>,
+}
+
+fn distinct<'a>(model: &'a Model<'_>, bound: &[EndpointId]) -> Distinct<'a> {
+    static NO_PORTS: NamedPorts = NamedPorts::new();
+    let mut known: BTreeMap<Key<'a>, usize> = BTreeMap::new();
+    let mut distinct = Distinct { keys: Vec::new(), by_endpoint: Vec::new() };
+    for id in bound {
+        let Some((endpoint, policy)) = model.universe().endpoint(*id).zip(model.policy_of(*id)) else { continue };
+        let pair = Direction::BOTH.map(|direction| {
+            let enforced = policy.direction(direction);
+            let named = direction == Direction::Ingress && classes::names_ports(model, enforced);
+            let key = Key { direction, enforced, ports: if named { &endpoint.ports } else { &NO_PORTS } };
+            *known.entry(key).or_insert_with(|| {
+                distinct.keys.push(key);
+                distinct.keys.len() - 1
+            })
+        });
+        distinct.by_endpoint.push(pair);
+    }
+    distinct
+}
+
+/// The pods of the target that run: those with an address.
+fn bound_endpoints(model: &Model<'_>, target: &Target) -> Vec<EndpointId> {
+    let universe = model.universe();
+    let wanted = |endpoint: &Endpoint| {
+        let node = endpoint.node.and_then(|node| universe.nodes().get(node.index()));
+        let here = target.node.as_deref().is_none_or(|wanted| node.is_some_and(|name| &**name == wanted));
+        !endpoint.host && !endpoint.addresses.is_empty() && here
+    };
+    let all = universe.endpoints().iter().enumerate();
+    all.filter(|(_, endpoint)| wanted(endpoint)).map(|(at, _)| EndpointId::at(at)).collect()
+}
+
+/// Node policies and missing pod ranges.
+fn refuse(model: &Model<'_>, target: &Target) -> Result<(), Vec<Diagnostic>> {
+    let rules = model.resolved.rules;
+    let mut refused = Vec::new();
+    for (id, rule) in rules.iter().filter(|(_, rule)| rule.subject.node) {
+        let message = format!("`{}` selects nodes, which policyd does not enforce yet", rules.name(id));
+        let diagnostic = Diagnostic::new(codes::NOT_SUPPORTED, message).label(rule.origin.subject, "selects nodes");
+        refused.push(diagnostic.help("build without this policy; `check` and `verdicts` do understand it"));
+    }
+    if target.pod_ranges.is_empty() {
+        let message = "the inventory does not say which address ranges pods get";
+        let diagnostic = Diagnostic::new(codes::POD_RANGES, message)
+            .help("add Node objects with `spec.podCIDRs` to the inventory, or give each range with `--pod-cidr`")
+            .note("without them a pod that is not in the inventory would count as an address outside the cluster");
+        refused.push(diagnostic);
+    }
+    if refused.is_empty() { Ok(()) } else { Err(refused) }
+}
+
+fn limit(error: assemble::LimitError) -> Vec<Diagnostic> {
+    let diagnostic = Diagnostic::new(codes::TABLE_LIMIT, error.to_string())
+        .help("build for one node with `--node`, or for fewer pods at a time");
+    vec![diagnostic]
+}

@@ -1,0 +1,270 @@
+//! The arena: judged tables as bytes, equal parts stored once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use policy_abi::arena::{self, header, record};
+use policy_abi::reason::{RECORDS_COUNTED, Reason as Cause};
+use policyc_ir::ids::EndpointId;
+use policyc_ir::model::{Model, Reason, Verdict};
+use policyc_ir::rule::Action;
+
+use crate::classes::Judged;
+use crate::image::{Bound, Image, Sizes};
+use crate::Target;
+
+/// A limit of the datapath's maps that the tables would break.
+#[derive(Debug)]
+pub(crate) enum LimitError {
+    /// More bytes than an arena has for tables.
+    Bytes(usize),
+    /// More distinct records than are counted.
+    Records(usize),
+    /// More classes than a cell index can name.
+    Classes,
+}
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "the tables take {bytes} bytes, the datapath has room for {}", arena::ENDPOINTS_AT),
+            Self::Records(records) => {
+                write!(f, "the tables have {records} distinct verdicts, the datapath counts {RECORDS_COUNTED}")
+            }
+            Self::Classes => f.write_str("a table has more than 65,536 classes of peers or ports"),
+        }
+    }
+}
+
+/// Lays the tables out; `by_endpoint` says which two of `judged` each of `bound` uses.
+pub(crate) fn assemble(
+    model: &Model<'_>,
+    target: &Target,
+    bound: &[EndpointId],
+    by_endpoint: &[[usize; 2]],
+    judged: &[Judged],
+) -> Result<Image, LimitError> {
+    let mut pool = Pool::new();
+    let mut records = Records::new();
+    let mut rows: BTreeMap<[u32; 5], usize> = BTreeMap::new();
+    let mut images: Vec<[u32; 5]> = Vec::new();
+    let mut of_table = Vec::with_capacity(judged.len());
+    for table in judged {
+        let row = pool.image(table, &mut records)?;
+        let at = *rows.entry(row).or_insert_with(|| {
+            images.push(row);
+            images.len() - 1
+        });
+        of_table.push(at);
+    }
+    let records_at = pool.append(records.bytes());
+    let images_at = pool.append(images.iter().flat_map(|row| image_bytes(row)).collect());
+    let bytes = pool.finish(&Header {
+        identities: model.universe().identities().len(),
+        records_at,
+        records: records.list.len(),
+        images_at,
+        images: images.len(),
+        flags: flags(target),
+    });
+    if bytes.len() > arena::ENDPOINTS_AT as usize {
+        return Err(LimitError::Bytes(bytes.len()));
+    }
+    let offset = |table: usize| {
+        let at = of_table.get(table).copied().unwrap_or(0);
+        images_at + narrow(at) * arena::image::BYTES
+    };
+    let endpoints = bound.iter().zip(by_endpoint);
+    let endpoints = endpoints.map(|(endpoint, [ingress, egress])| Bound {
+        endpoint: *endpoint,
+        ingress: offset(*ingress),
+        egress: offset(*egress),
+    });
+    let sizes = Sizes {
+        images: narrow(images.len()),
+        records: narrow(records.list.len()),
+        identities: narrow(model.universe().identities().len()),
+        bytes: narrow(bytes.len()),
+        checked: 0,
+    };
+    Ok(Image { endpoints: endpoints.collect(), ipcache: Vec::new(), arena: bytes, sizes })
+}
+
+fn flags(target: &Target) -> u32 {
+    let extended = if target.extended_protocols { header::FLAG_EXTENDED_PROTOCOLS } else { 0 };
+    header::FLAG_FRAG_NEEDED | extended
+}
+
+/// Every count here is bounded by the arena's size, which is checked before the result is used.
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn image_bytes(row: &[u32; 5]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = row.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.resize(arena::image::BYTES as usize, 0);
+    bytes
+}
+
+struct Header {
+    identities: usize,
+    records_at: u32,
+    records: usize,
+    images_at: u32,
+    images: usize,
+    flags: u32,
+}
+
+/// Bytes of the arena, with equal tables stored once.
+struct Pool {
+    bytes: Vec<u8>,
+    known: BTreeMap<Vec<u8>, u32>,
+}
+
+impl Pool {
+    fn new() -> Self {
+        Self { bytes: vec![0; header::BYTES as usize], known: BTreeMap::new() }
+    }
+
+    /// Offset of a table, stored now unless an equal one is there.
+    fn put(&mut self, table: Vec<u8>) -> u32 {
+        if let Some(at) = self.known.get(&table) {
+            return *at;
+        }
+        let at = self.append(table.clone());
+        self.known.insert(table, at);
+        at
+    }
+
+    fn append(&mut self, table: Vec<u8>) -> u32 {
+        let at = narrow(self.bytes.len());
+        self.bytes.extend(table);
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        at
+    }
+
+    fn image(&mut self, table: &Judged, records: &mut Records) -> Result<[u32; 5], LimitError> {
+        if table.peer_classes > 1 << 16 || table.l4_classes > 1 << 16 {
+            return Err(LimitError::Classes);
+        }
+        let peer_dir = self.peers(&table.peers);
+        let l4_dir = self.slots(&table.slots);
+        let cells = table.cells.iter().map(|verdict| records.number(verdict));
+        let cells = cells.collect::<Option<Vec<u16>>>().ok_or(LimitError::Records(records.list.len()))?;
+        let cells = self.put(halves(cells));
+        Ok([peer_dir, l4_dir, cells, table.l4_classes, table.peer_classes])
+    }
+
+    fn peers(&mut self, classes: &[u32]) -> u32 {
+        let pages = classes.chunks(arena::PEER_PAGE as usize);
+        let offsets: Vec<_> = pages
+            .map(|page| {
+                let mut page: Vec<_> = page.iter().map(|class| low(*class)).collect();
+                page.resize(arena::PEER_PAGE as usize, 0);
+                self.put(halves(page))
+            })
+            .collect();
+        self.put(words(offsets))
+    }
+
+    fn slots(&mut self, slots: &[Vec<(u16, u32)>]) -> u32 {
+        let rows: Vec<_> = slots.iter().map(|intervals| self.row(intervals)).collect();
+        self.put(words(rows))
+    }
+
+    fn row(&mut self, intervals: &[(u16, u32)]) -> u32 {
+        let class_of = |port: u16| {
+            let at = intervals.partition_point(|(start, _)| *start <= port);
+            intervals.get(at.wrapping_sub(1)).map_or(0, |(_, class)| low(*class))
+        };
+        let ports: Vec<u16> = (0..=u16::MAX).map(class_of).collect();
+        let pages = ports.chunks(arena::PORT_PAGE as usize).map(|page| self.put(halves(page.to_vec())));
+        let offsets: Vec<_> = pages.collect();
+        self.put(words(offsets))
+    }
+
+    fn finish(mut self, fields: &Header) -> Vec<u8> {
+        let used = narrow(self.bytes.len());
+        for (at, value) in [
+            (header::MAGIC, arena::MAGIC),
+            (header::ABI, policy_abi::ABI_VERSION),
+            (header::USED, used),
+            (header::IDENTITIES, narrow(fields.identities)),
+            (header::RECORDS_AT, fields.records_at),
+            (header::RECORDS, narrow(fields.records)),
+            (header::IMAGES_AT, fields.images_at),
+            (header::IMAGES, narrow(fields.images)),
+            (header::FLAGS, fields.flags),
+        ] {
+            if let Some(field) = self.bytes.get_mut(at as usize..at as usize + 4) {
+                field.copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        self.bytes
+    }
+}
+
+/// A class number as a table holds it; more than fit were refused before.
+fn low(class: u32) -> u16 {
+    u16::try_from(class).unwrap_or(u16::MAX)
+}
+
+fn halves(values: Vec<u16>) -> Vec<u8> {
+    values.into_iter().flat_map(u16::to_le_bytes).collect()
+}
+
+fn words(values: Vec<u32>) -> Vec<u8> {
+    values.into_iter().flat_map(u32::to_le_bytes).collect()
+}
+
+/// Distinct verdict records; number 0 drops and is never given to a verdict.
+struct Records {
+    list: Vec<(u8, Cause, u32)>,
+    known: BTreeMap<(u8, Cause, u32), u16>,
+}
+
+impl Records {
+    fn new() -> Self {
+        let invalid = (record::DENY, Cause::InvalidTables, record::NO_RULE);
+        Self { list: vec![invalid], known: BTreeMap::new() }
+    }
+
+    fn number(&mut self, verdict: &Verdict) -> Option<u16> {
+        let record = of_verdict(verdict);
+        if let Some(number) = self.known.get(&record) {
+            return Some(*number);
+        }
+        let number = u16::try_from(self.list.len()).ok().filter(|number| u32::from(*number) < RECORDS_COUNTED)?;
+        self.list.push(record);
+        self.known.insert(record, number);
+        Some(number)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let bytes = self.list.iter().flat_map(|(action, cause, rule)| {
+            let mut bytes = vec![0; record::BYTES as usize];
+            for (at, field) in [
+                (record::ACTION, vec![*action]),
+                (record::REASON, vec![*cause as u8]),
+                (record::RULE, rule.to_le_bytes().to_vec()),
+            ] {
+                if let Some(slot) = bytes.get_mut(at as usize..at as usize + field.len()) {
+                    slot.copy_from_slice(&field);
+                }
+            }
+            bytes
+        });
+        bytes.collect()
+    }
+}
+
+/// Action, reason and first deciding rule of a verdict.
+pub(crate) fn of_verdict(verdict: &Verdict) -> (u8, Cause, u32) {
+    let cause = match verdict.reason {
+        Reason::Rule(Action::Deny) => Cause::PolicyDeny,
+        Reason::DefaultDeny => Cause::DefaultDeny,
+        Reason::Rule(Action::Allow) | Reason::NotEnforced | Reason::Localhost => Cause::Allowed,
+    };
+    let action = if verdict.allowed { record::ALLOW } else { record::DENY };
+    (action, cause, verdict.rules.first().map_or(record::NO_RULE, |rule| rule.0))
+}

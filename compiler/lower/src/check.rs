@@ -1,0 +1,140 @@
+//! Checks the bytes against the model, cell by cell.
+//!
+//! The lookup that runs here is the one the datapath runs. For every distinct table, every identity is judged at
+//! both ends of every interval of every protocol between two cut points (all port constants of the policy, found
+//! here anew), up to a budget; beyond it, identities are taken one per class of equal peers.
+
+use std::collections::BTreeSet;
+
+use policy_abi::arena::{Read, record};
+use policy_abi::{lookup, proto};
+use policyc_diag::{Diagnostic, codes};
+use policyc_ir::ids::IdentityId;
+use policyc_ir::model::Model;
+use policyc_ir::port::{Ports, Protocol};
+use policyc_ir::rule::Services;
+use rayon::prelude::*;
+
+use crate::assemble::of_verdict;
+use crate::classes::{self, Judged};
+use crate::image::Image;
+use crate::{Distinct, Key};
+
+/// Questions per table before identities are sampled.
+const BUDGET: usize = 200_000;
+
+/// Compares every table with the model and notes how many questions were asked.
+pub(crate) fn check(
+    model: &Model<'_>,
+    image: &Image,
+    distinct: &Distinct<'_>,
+    judged: &[Judged],
+) -> Result<u64, Vec<Diagnostic>> {
+    let offsets: BTreeSet<(usize, u32)> = image
+        .endpoints
+        .iter()
+        .zip(&distinct.by_endpoint)
+        .flat_map(|(bound, [ingress, egress])| [(*ingress, bound.ingress), (*egress, bound.egress)])
+        .collect();
+    let checked: Vec<_> = offsets
+        .into_par_iter()
+        .map(|(table, offset)| {
+            let key = distinct.keys.get(table).zip(judged.get(table));
+            key.map_or(Ok(0), |(key, judged)| table_agrees(model, image, key, judged, offset))
+        })
+        .collect();
+    let mut total = 0;
+    let mut faults = Vec::new();
+    for result in checked {
+        match result {
+            Ok(asked) => total += asked,
+            Err(fault) => faults.push(*fault),
+        }
+    }
+    if faults.is_empty() { Ok(total) } else { Err(faults) }
+}
+
+fn table_agrees(
+    model: &Model<'_>,
+    image: &Image,
+    key: &Key<'_>,
+    judged: &Judged,
+    offset: u32,
+) -> Result<u64, Box<Diagnostic>> {
+    let points = points(model, key);
+    let identities = sample(judged, points.len());
+    for identity in &identities {
+        for (protocol, port) in &points {
+            let wanted = classes::verdict(model, key, *identity, *protocol, *port);
+            let found = read(&image.arena, offset, *identity, *protocol, *port);
+            if found != of_verdict_raw(&wanted) {
+                return Err(Box::new(disagreement(*identity, *protocol, *port)));
+            }
+        }
+    }
+    Ok((identities.len() * points.len()) as u64)
+}
+
+/// Action, reason and rule as the datapath would read them.
+fn read(arena: &[u8], image: u32, identity: IdentityId, protocol: Protocol, port: u16) -> (u8, u8, u32) {
+    let number = lookup::verdict(arena, image, identity.0, protocol.0, port);
+    let at = lookup::record_at(arena, number);
+    (lookup::action(arena, at), lookup::reason(arena, at), arena.u32(at + record::RULE))
+}
+
+fn of_verdict_raw(verdict: &policyc_ir::model::Verdict) -> (u8, u8, u32) {
+    let (action, cause, rule) = of_verdict(verdict);
+    (action, cause as u8, rule)
+}
+
+/// Both sides of every port constant, for every protocol slot and one protocol without a slot.
+fn points(model: &Model<'_>, key: &Key<'_>) -> Vec<(Protocol, u16)> {
+    let mut points = BTreeSet::new();
+    let mut add = |protocol: Protocol, first: u16, last: u16| {
+        points.extend([(protocol, first), (protocol, last)]);
+        points.extend(first.checked_sub(1).map(|port| (protocol, port)));
+        points.extend(last.checked_add(1).map(|port| (protocol, port)));
+    };
+    for protocol in proto::BY_SLOT.iter().copied().chain([253]) {
+        add(Protocol(protocol), 0, u16::MAX);
+    }
+    let rules = key.enforced.rules.iter().filter_map(|id| model.resolved.rules.rule(*id));
+    for rule in rules {
+        let Services::Of(list) = &rule.services else { continue };
+        for l4 in list {
+            match &l4.ports {
+                Ports::All => {}
+                Ports::Range(first, last) => add(l4.protocol, *first, *last),
+                Ports::Named(name) => {
+                    let own = key.ports.get(&(name.clone(), l4.protocol)).copied();
+                    let identities = 0..model.universe().identities().len();
+                    let peers = identities.filter_map(|at| model.universe().named_port(IdentityId::at(at), name, l4.protocol));
+                    for number in own.into_iter().chain(peers) {
+                        add(l4.protocol, number, number);
+                    }
+                }
+            }
+        }
+    }
+    points.into_iter().collect()
+}
+
+/// All identities, or the first and the last of each class where that would be too many questions.
+fn sample(judged: &Judged, points: usize) -> Vec<IdentityId> {
+    if judged.peers.len().saturating_mul(points) <= BUDGET {
+        return (0..judged.peers.len()).map(IdentityId::at).collect();
+    }
+    let mut first: std::collections::BTreeMap<u32, usize> = std::collections::BTreeMap::new();
+    let mut last = first.clone();
+    for (at, class) in judged.peers.iter().enumerate() {
+        first.entry(*class).or_insert(at);
+        last.insert(*class, at);
+    }
+    let chosen: BTreeSet<_> = first.into_values().chain(last.into_values()).collect();
+    chosen.into_iter().map(IdentityId::at).collect()
+}
+
+fn disagreement(identity: IdentityId, protocol: Protocol, port: u16) -> Diagnostic {
+    let message = format!("the tables decide identity {} on {protocol}/{port} otherwise than the policy", identity.0);
+    Diagnostic::new(codes::SELF_CHECK, message).help("nothing was written; please report this with the policies")
+}

@@ -1,0 +1,42 @@
+//! What lowering makes.
+
+use policy_bundle::write::Ipcache;
+
+/// Tables, addresses and endpoints of a target.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The tables.
+    pub arena: Vec<u8>,
+    /// Addresses to identity indexes.
+    pub ipcache: Vec<Ipcache>,
+    /// Endpoints and their tables, in the model's order.
+    pub endpoints: Vec<Bound>,
+    /// How large everything is.
+    pub sizes: Sizes,
+}
+
+/// An endpoint and its tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The endpoint in the model's universe.
+    pub endpoint: policyc_ir::EndpointId,
+    /// Byte offset of the image for traffic to it.
+    pub ingress: u32,
+    /// Byte offset of the image for traffic from it.
+    pub egress: u32,
+}
+
+/// How large an image is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Distinct images (one per distinct policy and direction).
+    pub images: u32,
+    /// Distinct verdict records.
+    pub records: u32,
+    /// Identity indexes.
+    pub identities: u32,
+    /// Bytes of all tables.
+    pub bytes: u32,
+    /// Cells that were compared with the model.
+    pub checked: u64,
+}
