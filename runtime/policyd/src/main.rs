@@ -1,2 +1,24 @@
-//! Placeholder until its first module lands.
-fn main() {}
+//! `policyd`: see `policyd --help`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the one place that prints"
+)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use policyd::cli::{Cli, execute};
+
+fn main() -> ExitCode {
+    match execute(Cli::parse(), &mut |line| eprintln!("policyd: {line}")) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("policyd: {failure}");
+            ExitCode::from(failure.cause().exit_code())
+        }
+    }
+}

@@ -1,4 +1,8 @@
 //! Small policy tables for tests, laid out by hand.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "tables of a test are small"
+)]
 
 use policy_abi::arena::{BYTES, MAGIC, PEER_PAGE, PORT_PAGE, header, image, record};
 use policy_abi::reason::Reason;

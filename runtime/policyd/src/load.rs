@@ -1,0 +1,112 @@
+//! The eBPF object: creates the maps or takes over pinned ones, loads the programs.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::programs::{ProgramError, SchedClassifier};
+use aya::{Ebpf, EbpfLoader};
+
+use crate::failure::Failure;
+use crate::maps::{self, Maps};
+use crate::pins::{Pins, Side};
+use crate::sys::bpf::{self, Hook};
+
+/// The compiled programs.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/policy.o");
+
+/// An interface index that no interface has.
+const NO_INTERFACE: u32 = i32::MAX.unsigned_abs();
+
+/// Loaded programs and their maps.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    programs: Ebpf,
+    pub(crate) maps: Maps,
+}
+
+impl Loaded {
+    /// Loads the programs over the pinned maps, which are made if they are not there.
+    ///
+    /// # Errors
+    /// If pinned maps have another shape, or the kernel refuses the maps or programs or has no tcx.
+    pub(crate) fn load(pins: &Pins) -> Result<Self, Failure> {
+        let shapes = maps::expected(OBJECT)?;
+        pins.prepare()?;
+        maps::check_pinned(pins, &shapes)?;
+        let mut settings = EbpfLoader::new();
+        for shape in &shapes {
+            settings.map_pin_path(shape.name, pins.map(shape.name));
+        }
+        let mut programs = settings.load(OBJECT).map_err(|error| {
+            Failure::internal(format!("the kernel refused the maps: {}", chain(&error)))
+        })?;
+        for side in Side::BOTH {
+            load_program(&mut programs, side)?;
+        }
+        let maps =
+            Maps::open(pins)?.ok_or_else(|| Failure::internal("the maps were not pinned"))?;
+        let loaded = Self { programs, maps };
+        loaded.check_tcx()?;
+        Ok(loaded)
+    }
+
+    /// A program's descriptor.
+    pub(crate) fn program(&self, side: Side) -> Result<BorrowedFd<'_>, Failure> {
+        let missing =
+            || Failure::internal(format!("the built-in programs lack `{}`", side.program()));
+        let program = self.programs.program(side.program()).ok_or_else(missing)?;
+        Ok(program.fd().map_err(|_| missing())?.as_fd())
+    }
+
+    /// Asks for an attachment to an interface that does not exist: a kernel with tcx complains about that only.
+    fn check_tcx(&self) -> Result<(), Failure> {
+        match bpf::link_create(self.program(Side::From)?, NO_INTERFACE, Hook::Ingress) {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+            Err(error) => Err(Failure::internal(format!(
+                "this kernel has no tcx (needs 6.6 or newer); nothing was attached: {error}"
+            ))),
+            Ok(_) => Err(Failure::internal(
+                "the kernel attached a program to an interface that does not exist",
+            )),
+        }
+    }
+}
+
+fn load_program(programs: &mut Ebpf, side: Side) -> Result<(), Failure> {
+    let name = side.program();
+    let missing = || Failure::internal(format!("the built-in programs lack `{name}`"));
+    let program: &mut SchedClassifier = programs
+        .program_mut(name)
+        .ok_or_else(missing)?
+        .try_into()
+        .map_err(|_| missing())?;
+    program.load().map_err(|error| match error {
+        // The verifier's log has thousands of lines; only its end says why.
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => {
+            let log = verifier_log.to_string();
+            let end: Vec<&str> = log.trim_end().lines().rev().take(3).collect();
+            let end: Vec<&str> = end.into_iter().rev().collect();
+            Failure::internal(format!(
+                "the kernel refused program `{name}`: {io_error}: {}",
+                end.join(" / ")
+            ))
+        }
+        error => Failure::internal(format!(
+            "the kernel refused program `{name}`: {}",
+            chain(&error)
+        )),
+    })
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,243 @@
+//! What to do, as data: nothing here touches the kernel.
+
+use std::fmt;
+
+use policy_abi::arena;
+use policy_bundle::{Bundle, Endpoint};
+
+use crate::config::{self, Config};
+use crate::failure::Failure;
+use crate::state::hex;
+
+/// Addresses and prefixes as the maps want them.
+mod addresses;
+/// The endpoint table.
+mod table;
+
+pub(crate) use addresses::{Address, Addresses, HOST_SLOT_AT, PREFIX_SLOT_AT};
+
+/// A pod whose interface gets the programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment<'a> {
+    /// Name of the interface.
+    pub interface: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// The pod's index in the bundle.
+    pub index: u32,
+    /// The pod.
+    pub endpoint: Endpoint<'a>,
+}
+
+/// What a bundle means for this node.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    bundle: &'a Bundle<'a>,
+    node: String,
+    /// What is attached where.
+    pub attachments: Vec<Attachment<'a>>,
+    /// Pods whose interface does not exist now.
+    pub absent: Vec<config::Endpoint>,
+    pub(crate) addresses: Addresses,
+}
+
+impl<'a> Plan<'a> {
+    /// Puts bundle and configuration together. `ifindex` knows the indexes of interfaces.
+    ///
+    /// # Errors
+    /// If the node or a configured pod is not in the bundle, or a pod belongs to another node or has no address.
+    pub fn new(
+        bundle: &'a Bundle<'a>,
+        config: &Config,
+        ifindex: &dyn Fn(&str) -> Option<u32>,
+    ) -> Result<Self, Failure> {
+        let node = find_node(bundle, &config.node)?;
+        let (mut attachments, mut absent) = (Vec::new(), Vec::new());
+        let mut wanted = config.endpoints.clone();
+        wanted.sort();
+        for endpoint in wanted {
+            let (index, pod) = find_pod(bundle, &endpoint.pod, node)?;
+            match ifindex(&endpoint.interface) {
+                Some(ifindex) => {
+                    let interface = endpoint.interface;
+                    attachments.push(Attachment {
+                        interface,
+                        ifindex,
+                        index,
+                        endpoint: pod,
+                    });
+                }
+                None => absent.push(endpoint),
+            }
+        }
+        let addresses = Addresses::new(bundle, node);
+        Ok(Self {
+            bundle,
+            node: config.node.clone(),
+            attachments,
+            absent,
+            addresses,
+        })
+    }
+
+    /// Refuses a plan in which interfaces are missing.
+    ///
+    /// # Errors
+    /// If a configured interface does not exist.
+    pub fn require_interfaces(&self) -> Result<(), Failure> {
+        self.absent.first().map_or(Ok(()), |endpoint| {
+            Err(Failure::usage(format!(
+                "interface `{}` of pod `{}` does not exist",
+                endpoint.interface, endpoint.pod
+            )))
+        })
+    }
+
+    /// The bundle that the plan is about.
+    pub fn bundle(&self) -> &'a Bundle<'a> {
+        self.bundle
+    }
+
+    /// The arena of one generation: the bundle's tables, and the endpoint table of this node.
+    ///
+    /// # Errors
+    /// If the interface indexes collide so much that a lookup would not find an endpoint.
+    pub fn arena(&self) -> Result<Vec<u8>, Failure> {
+        let tables = self.bundle.arena();
+        let mut bytes = vec![0; arena::BYTES as usize];
+        let place = bytes
+            .get_mut(..tables.len())
+            .ok_or_else(|| Failure::internal("the tables do not fit"))?;
+        place.copy_from_slice(tables);
+        table::write(&mut bytes, &self.attachments)?;
+        Ok(bytes)
+    }
+}
+
+/// Index of this node. A bundle that knows no nodes fits any.
+fn find_node(bundle: &Bundle<'_>, name: &str) -> Result<Option<u32>, Failure> {
+    if bundle.nodes().len() == 0 {
+        return Ok(None);
+    }
+    let index = bundle.nodes().position(|node| node == name);
+    match index.and_then(|index| u32::try_from(index).ok()) {
+        Some(index) => Ok(Some(index)),
+        None => Err(Failure::refused(format!(
+            "node `{name}` is not in the bundle"
+        ))),
+    }
+}
+
+fn find_pod<'a>(
+    bundle: &Bundle<'a>,
+    name: &str,
+    node: Option<u32>,
+) -> Result<(u32, Endpoint<'a>), Failure> {
+    let (index, pod) = bundle
+        .endpoint(name)
+        .ok_or_else(|| Failure::refused(format!("pod `{name}` is not in the bundle")))?;
+    if let Some(scheduled) = pod.node
+        && Some(scheduled) != node
+    {
+        let other = bundle.nodes().nth(scheduled as usize).unwrap_or_default();
+        return Err(Failure::refused(format!(
+            "pod `{name}` is on node `{other}` according to the bundle, not here"
+        )));
+    }
+    if pod.ipv4.is_none() && pod.ipv6.is_none() {
+        return Err(Failure::refused(format!(
+            "pod `{name}` has no address in the bundle, so none of its traffic could pass; compile it from the \
+             running cluster's inventory"
+        )));
+    }
+    Ok((index, pod))
+}
+
+impl fmt::Display for Plan<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bundle = self.bundle;
+        writeln!(
+            out,
+            "bundle    revision {}, digest {}",
+            bundle.revision(),
+            hex(&bundle.digest())
+        )?;
+        match bundle.signer() {
+            Some(key) => writeln!(
+                out,
+                "signed    by key {}",
+                hex(key.get(..8).unwrap_or_default())
+            )?,
+            None => writeln!(out, "signed    no")?,
+        }
+        writeln!(
+            out,
+            "node      {}, host identity {}",
+            self.node,
+            bundle.host_identity()
+        )?;
+        let shape = bundle.shape();
+        writeln!(
+            out,
+            "tables    {} bytes: {} identities, {} images, {} records",
+            bundle.arena().len(),
+            shape.identities,
+            shape.images,
+            shape.records
+        )?;
+        writeln!(
+            out,
+            "addresses {} single, {} prefixes",
+            self.addresses.hosts.len(),
+            self.addresses.prefixes.len()
+        )?;
+        for attachment in &self.attachments {
+            write_attachment(out, bundle, attachment)?;
+        }
+        for endpoint in &self.absent {
+            writeln!(
+                out,
+                "wait      {} for {}: no such interface",
+                endpoint.interface, endpoint.pod
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn write_attachment(
+    out: &mut fmt::Formatter<'_>,
+    bundle: &Bundle<'_>,
+    attachment: &Attachment<'_>,
+) -> fmt::Result {
+    let Attachment {
+        interface,
+        ifindex,
+        endpoint,
+        ..
+    } = attachment;
+    write!(
+        out,
+        "attach    {interface} ({ifindex}) to {}:",
+        endpoint.name
+    )?;
+    endpoint
+        .ipv4
+        .map_or(Ok(()), |address| write!(out, " {address}"))?;
+    endpoint
+        .ipv6
+        .map_or(Ok(()), |address| write!(out, " {address}"))?;
+    let labels = bundle
+        .identities()
+        .nth(endpoint.identity as usize)
+        .unwrap_or_default();
+    write!(out, ", identity {} `{labels}`", endpoint.identity)?;
+    writeln!(
+        out,
+        ", images {:#x} to pod, {:#x} from pod",
+        endpoint.ingress, endpoint.egress
+    )
+}
+
+#[cfg(test)]
+mod tests;

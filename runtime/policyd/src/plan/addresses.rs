@@ -1,0 +1,130 @@
+//! Addresses and prefixes as the maps want them.
+
+use std::net::IpAddr;
+
+use policy_abi::ipcache::{PREFIX_BASE, V4, V6};
+use policy_bundle::{Bundle, Ipcache};
+
+/// An address or prefix with its identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    family: u8,
+    bytes: [u8; 16],
+    prefix_len: u8,
+    identity: u32,
+}
+
+/// All addresses of a bundle as this node sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// Full-length ones, for the exact hash.
+    pub(crate) hosts: Vec<Address>,
+    /// The others, for the trie.
+    pub(crate) prefixes: Vec<Address>,
+}
+
+impl Addresses {
+    /// Addresses of the node itself get the identity of the host.
+    pub(crate) fn new(bundle: &Bundle<'_>, node: Option<u32>) -> Self {
+        let mut all = Self::default();
+        for entry in bundle.ipcache() {
+            let is_own = node.is_some() && entry.node == node;
+            let address = address(
+                &entry,
+                if is_own {
+                    bundle.host_identity()
+                } else {
+                    entry.identity
+                },
+            );
+            if address.is_full() {
+                all.hosts.push(address);
+            } else {
+                all.prefixes.push(address);
+            }
+        }
+        all
+    }
+}
+
+fn address(entry: &Ipcache, identity: u32) -> Address {
+    let (family, bytes) = match entry.address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            (V4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+        }
+        IpAddr::V6(address) => (V6, address.octets()),
+    };
+    Address {
+        family,
+        bytes,
+        prefix_len: entry.prefix_len,
+        identity,
+    }
+}
+
+impl Address {
+    fn is_full(&self) -> bool {
+        self.prefix_len == if self.family == V4 { 32 } else { 128 }
+    }
+
+    /// [`policy_abi::ipcache::HostKey`] as it stands in the map.
+    pub(crate) fn host_key(&self, slot: u8) -> Vec<u8> {
+        [&self.bytes[..], &[self.family, slot, 0, 0]].concat()
+    }
+
+    /// Length and [`policy_abi::ipcache::PrefixKey`] as they stand in the map.
+    pub(crate) fn prefix_key(&self, slot: u8) -> Vec<u8> {
+        let length = PREFIX_BASE + u32::from(self.prefix_len);
+        [
+            &length.to_ne_bytes()[..],
+            &[slot, self.family, 0, 0],
+            &self.bytes,
+        ]
+        .concat()
+    }
+
+    /// The value in either map.
+    pub(crate) fn value(&self) -> [u8; 4] {
+        self.identity.to_ne_bytes()
+    }
+}
+
+/// Where the slot stands in a key of the exact hash.
+pub(crate) const HOST_SLOT_AT: usize = 17;
+/// Where the slot stands in a key of the trie.
+pub(crate) const PREFIX_SLOT_AT: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use policy_abi::ipcache::{HostKey, PrefixKey};
+
+    use super::*;
+
+    #[test]
+    fn keys_are_laid_out_as_the_abi_says() {
+        assert_eq!(offset_of!(HostKey, address), 0);
+        assert_eq!(offset_of!(HostKey, family), 16);
+        assert_eq!(offset_of!(HostKey, slot), HOST_SLOT_AT);
+        assert_eq!(4 + offset_of!(PrefixKey, slot), PREFIX_SLOT_AT);
+        assert_eq!(offset_of!(PrefixKey, family), 1);
+        assert_eq!(offset_of!(PrefixKey, address), 4);
+        let entry = Ipcache {
+            address: "10.1.0.0".parse().unwrap(),
+            prefix_len: 16,
+            identity: 5,
+            node: None,
+        };
+        let address = address(&entry, entry.identity);
+        let mut prefix = vec![48, 0, 0, 0, 1, 4, 0, 0, 10, 1];
+        prefix.resize(24, 0);
+        assert_eq!(address.prefix_key(1), prefix);
+        let mut host = vec![10, 1];
+        host.resize(16, 0);
+        host.extend([4, 1, 0, 0]);
+        assert_eq!(address.host_key(1), host);
+        assert_eq!(address.value(), [5, 0, 0, 0]);
+    }
+}

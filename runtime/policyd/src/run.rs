@@ -1,0 +1,225 @@
+//! Drives the stages and waits for reasons to drive them again.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::load::Loaded;
+use crate::open::{self, Believed};
+use crate::pins::Pins;
+use crate::plan::Plan;
+use crate::state::{Accepted, State};
+use crate::sys::net;
+use crate::sys::wake::{Wake, Wakes};
+use crate::{apply, attach, maps};
+
+/// Longest time between two looks at the interfaces, in milliseconds; changes are normally told at once.
+const LOOK_AGAIN: i32 = 15_000;
+
+/// What the daemon is told on the command line.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The bundle file.
+    pub bundle: PathBuf,
+    /// Files of the public keys that are trusted.
+    pub keys: Vec<PathBuf>,
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Apply once and end.
+    pub once: bool,
+    /// Accept bundles without a signature.
+    pub allow_unsigned: bool,
+}
+
+/// Applies the bundle; unless told to do it once, watches interfaces and signals until told to stop.
+///
+/// `log` gets one line per event.
+///
+/// # Errors
+/// The first failure with `once`, or while nothing is in force; later ones are only logged, and what is in force
+/// stays so.
+pub fn run(options: Options, log: &mut dyn FnMut(String)) -> Result<(), Failure> {
+    let mut daemon = Daemon::new(options)?;
+    if daemon.options.once {
+        return daemon.first_cycle(log);
+    }
+    let wakes = Wakes::new()
+        .map_err(|error| Failure::internal(format!("signals cannot be awaited: {error}")))?;
+    if let Err(failure) = daemon.first_cycle(log) {
+        if maps::in_force(&daemon.pins)?.is_none() {
+            return Err(failure);
+        }
+        log(format!(
+            "refused, what was in force stays in force: {failure}"
+        ));
+    }
+    daemon.watch(&wakes, log)
+}
+
+/// Where the bundle of a cycle comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The file: somebody says that it is new.
+    File,
+    /// The one in force: only interfaces have changed.
+    Memory,
+}
+
+struct Daemon {
+    options: Options,
+    config: Config,
+    pins: Pins,
+    state: State,
+    loaded: Option<Loaded>,
+    /// The bundle that was last applied.
+    bytes: Option<Vec<u8>>,
+    /// Interface indexes at the last successful cycle.
+    interfaces: Option<Vec<Option<u32>>>,
+    /// Keeps other daemons away as long as it lives.
+    _lock: File,
+}
+
+impl Daemon {
+    fn new(options: Options) -> Result<Self, Failure> {
+        let config = Config::read(&options.config)?;
+        let pins = Pins::new(&config.pin_dir);
+        pins.check()?;
+        let state = State::new(&config.state_dir);
+        let lock = state.lock()?;
+        Ok(Self {
+            options,
+            config,
+            pins,
+            state,
+            loaded: None,
+            bytes: None,
+            interfaces: None,
+            _lock: lock,
+        })
+    }
+
+    /// A cycle that leaves no trace in the kernel if there was none before and it fails.
+    fn first_cycle(&mut self, log: &mut dyn FnMut(String)) -> Result<(), Failure> {
+        let was_there = self.pins.exist();
+        let result = self.cycle(Source::File, log);
+        if result.is_err() && !was_there {
+            self.loaded = None;
+            self.pins.remove()?;
+        }
+        result
+    }
+
+    /// Opens, plans, applies, attaches.
+    fn cycle(&mut self, source: Source, log: &mut dyn FnMut(String)) -> Result<(), Failure> {
+        let bytes = match (source, self.bytes.take()) {
+            (Source::Memory, Some(bytes)) => bytes,
+            (_, old) => {
+                // Kept if anything below fails.
+                self.bytes = old;
+                open::read(&self.options.bundle)?
+            }
+        };
+        let result = self.apply(&bytes, source, log);
+        if result.is_ok() || source == Source::Memory {
+            self.bytes = Some(bytes);
+        }
+        result
+    }
+
+    fn apply(
+        &mut self,
+        bytes: &[u8],
+        source: Source,
+        log: &mut dyn FnMut(String),
+    ) -> Result<(), Failure> {
+        let believed = Believed::read(&self.options.keys, self.options.allow_unsigned)?;
+        let bundle = believed.open(bytes, self.accepted()?.as_ref())?;
+        let interfaces = self.interfaces();
+        let plan = Plan::new(&bundle, &self.config, &net::index)?;
+        if source == Source::File {
+            plan.require_interfaces()?;
+        }
+        let loaded = match self.loaded.take() {
+            Some(loaded) => loaded,
+            None => Loaded::load(&self.pins)?,
+        };
+        let loaded = self.loaded.insert(loaded);
+        let generation = apply::apply(&loaded.maps, &plan)?;
+        let outcome = attach::attach(&self.pins, loaded, &plan)?;
+        let accepted = Accepted {
+            revision: bundle.revision(),
+            digest: bundle.digest(),
+        };
+        self.state.remember(&accepted, bytes)?;
+        self.interfaces = Some(interfaces);
+        let (revision, pods) = (bundle.revision(), plan.attachments.len());
+        log(format!(
+            "generation {generation} in force: revision {revision}, {pods} pods; links: {} made, {} adopted, {} removed",
+            outcome.made, outcome.adopted, outcome.removed
+        ));
+        for absent in &plan.absent {
+            log(format!(
+                "interface `{}` of pod `{}` is gone",
+                absent.interface, absent.pod
+            ));
+        }
+        Ok(())
+    }
+
+    /// The highest revision that the state folder or the kernel knows of.
+    fn accepted(&self) -> Result<Option<Accepted>, Failure> {
+        let (stored, in_force) = (self.state.accepted()?, maps::in_force(&self.pins)?);
+        Ok(stored
+            .into_iter()
+            .chain(in_force)
+            .max_by_key(|accepted| accepted.revision))
+    }
+
+    fn interfaces(&self) -> Vec<Option<u32>> {
+        self.config
+            .endpoints
+            .iter()
+            .map(|endpoint| net::index(&endpoint.interface))
+            .collect()
+    }
+
+    fn watch(&mut self, wakes: &Wakes, log: &mut dyn FnMut(String)) -> Result<(), Failure> {
+        loop {
+            let wake = wakes.wait(LOOK_AGAIN).map_err(|error| {
+                Failure::internal(format!("waiting for signals failed: {error}"))
+            })?;
+            let result = match wake {
+                Wake::Stop => {
+                    log("stopped; what is in force stays in force".to_owned());
+                    return Ok(());
+                }
+                Wake::Reload => self.reload(log),
+                Wake::Interfaces if self.interfaces.as_ref() == Some(&self.interfaces()) => Ok(()),
+                Wake::Interfaces if self.interfaces.is_none() => Ok(()),
+                Wake::Interfaces => self.cycle(Source::Memory, log),
+            };
+            if let Err(failure) = result {
+                log(format!(
+                    "refused, what was in force stays in force: {failure}"
+                ));
+            }
+        }
+    }
+
+    /// Reads configuration and bundle again. The old configuration stays if either is refused.
+    fn reload(&mut self, log: &mut dyn FnMut(String)) -> Result<(), Failure> {
+        let config = Config::read(&self.options.config)?;
+        if (&config.pin_dir, &config.state_dir) != (&self.config.pin_dir, &self.config.state_dir) {
+            return Err(Failure::usage(
+                "`pin_dir` and `state_dir` cannot change while the daemon runs",
+            ));
+        }
+        let old = std::mem::replace(&mut self.config, config);
+        let result = self.cycle(Source::File, log);
+        if result.is_err() {
+            self.config = old;
+        }
+        result
+    }
+}

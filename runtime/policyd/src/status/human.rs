@@ -1,0 +1,69 @@
+//! The text for people.
+
+use std::fmt;
+
+use crate::status::{Count, EndpointStatus, Status};
+
+impl fmt::Display for Status {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            out,
+            "generation {}, revision {}, digest {}",
+            self.generation, self.revision, self.digest
+        )?;
+        if !self.bundle_known {
+            writeln!(
+                out,
+                "the copy of the bundle is missing: pods and rules have no names"
+            )?;
+        }
+        writeln!(out, "\npods")?;
+        for endpoint in &self.endpoints {
+            write_endpoint(out, endpoint)?;
+        }
+        writeln!(out, "\nrules{:>36}{:>16}", "packets", "bytes")?;
+        for rule in &self.rules {
+            write_count(
+                out,
+                &format!("{} ({}:{})", rule.name, rule.file, rule.line),
+                rule.count,
+            )?;
+        }
+        for (title, reasons) in [
+            ("to pods", &self.reasons.ingress),
+            ("from pods", &self.reasons.egress),
+        ] {
+            writeln!(out, "\n{title}")?;
+            for (name, count) in reasons.iter().filter(|(_, count)| count.packets != 0) {
+                write_count(out, name, *count)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_endpoint(out: &mut fmt::Formatter<'_>, endpoint: &EndpointStatus) -> fmt::Result {
+    let pod = endpoint.pod.as_deref().unwrap_or("?");
+    let interface = endpoint.interface.as_deref().unwrap_or("gone");
+    let attached = if endpoint.attached {
+        "attached"
+    } else {
+        "NOT ATTACHED"
+    };
+    write!(
+        out,
+        "  {pod:<30} {interface} ({}) {attached}",
+        endpoint.ifindex
+    )?;
+    endpoint
+        .ipv4
+        .map_or(Ok(()), |address| write!(out, " {address}"))?;
+    endpoint
+        .ipv6
+        .map_or(Ok(()), |address| write!(out, " {address}"))?;
+    writeln!(out, " identity {}", endpoint.identity)
+}
+
+fn write_count(out: &mut fmt::Formatter<'_>, name: &str, count: Count) -> fmt::Result {
+    writeln!(out, "  {name:<30} {:>8} {:>15}", count.packets, count.bytes)
+}

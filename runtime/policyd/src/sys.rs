@@ -1,0 +1,12 @@
+//! System calls that neither the standard library nor aya offers, behind safe functions.
+
+/// The `bpf` system call: maps and links.
+pub(crate) mod bpf;
+/// File systems.
+pub(crate) mod fs;
+/// Interfaces.
+pub(crate) mod net;
+/// Grace periods.
+pub(crate) mod rcu;
+/// Waiting for signals and changes of interfaces.
+pub(crate) mod wake;
