@@ -40,6 +40,7 @@ pub(crate) enum Part {
 }
 
 /// What the network layer says, apart from the addresses: those go straight to the key of the connection.
+#[derive(Clone, Copy)]
 pub(crate) struct Network {
     /// Where the transport header starts.
     pub(crate) at: u32,

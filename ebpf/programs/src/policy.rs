@@ -63,51 +63,31 @@ fn judge(frame: &Frame<'_>, direction: Direction) -> Result<Reason, Reason> {
     let Some(network) = network::parse(frame, &mut scratch.connection, direction)? else {
         return Ok(Reason::Essential);
     };
-    let mut transport = transport::parse(frame, &network)?;
-    let generation = generation(frame)?;
+    let network = sys::settle(&mut scratch.network, network);
+    let transport = transport::parse(frame, &network)?;
+    let transport = sys::settle(&mut scratch.transport, transport);
+    let generation = generation(frame, scratch)?;
     let is_discovery = is_discovery(&network, &transport);
-    check_address(
-        &generation,
-        &network,
-        &scratch.connection,
-        direction,
-        is_discovery,
-    )?;
+    check_address(&generation, &network, &scratch.connection, direction, is_discovery)?;
     // A pod's own may not go beyond the link, or it would be a way around the policy.
     if is_discovery && (direction == Direction::Ingress || is_on_link(&scratch.connection.remote)) {
         return Ok(Reason::Essential);
     }
-    let Scratch {
-        connection,
-        fragment,
-        ..
-    } = scratch;
-    transport::join_fragments(
-        frame,
-        &network,
-        &mut transport,
-        connection,
-        fragment,
-        direction,
-    )?;
-    let packet = Packet {
-        frame,
-        generation,
-        network,
-        transport,
-        direction,
-    };
+    let Scratch { connection, fragment, .. } = scratch;
+    let transport = transport::join_fragments(frame, &network, transport, connection, fragment, direction)?;
+    let transport = sys::settle(&mut scratch.transport, transport);
+    let packet = Packet { frame, generation, network, transport, direction };
     judge_protocol(&packet, scratch)
 }
 
 #[inline(always)]
-fn generation(frame: &Frame<'_>) -> Result<Generation, Reason> {
+fn generation(frame: &Frame<'_>, scratch: &mut Scratch) -> Result<Generation, Reason> {
     let number = sys::generation();
     if number == 0 {
         return Err(Reason::NoGeneration);
     }
     let tables = Tables::of_slot((number & 1) as u32).ok_or(Reason::NoGeneration)?;
-    let endpoint = endpoint::find(&tables, frame.ifindex());
+    let endpoint = sys::settle(&mut scratch.endpoint, endpoint::find(&tables, frame.ifindex()));
     if endpoint == 0 {
         Err(Reason::NoEndpoint)
     } else {

@@ -16,6 +16,8 @@ use policy_abi::ipcache::{HostKey, PrefixKey};
 use policy_abi::reason::Counter;
 
 use crate::maps;
+use crate::network::Network;
+use crate::transport::Transport;
 
 /// Kernel's name for the licence of the program; only GPL-compatible programs may call some helpers.
 // SAFETY: the section is the loader's, which reads a zero-terminated string from it.
@@ -101,6 +103,12 @@ pub(crate) struct Scratch {
     pub(crate) host: HostKey,
     /// The same for the prefix trie.
     pub(crate) prefix: lpm_trie::Key<PrefixKey>,
+    /// What the network layer says.
+    pub(crate) network: Network,
+    /// What the transport layer says.
+    pub(crate) transport: Transport,
+    /// Byte offset of the endpoint.
+    pub(crate) endpoint: u32,
     /// A connection not yet stored.
     pub(crate) entry: Entry,
 }
@@ -111,6 +119,17 @@ pub(crate) fn scratch<'run>() -> Option<&'run mut Scratch> {
     let scratch = maps::SCRATCH.get_ptr_mut(0)?;
     // SAFETY: a classifier runs with softirqs off and stays on its CPU, so this run has the value for itself.
     Some(unsafe { &mut *scratch })
+}
+
+/// Puts a value into working memory and takes it out again.
+///
+/// The verifier does not follow values through there. Without this it would go through the rest of the program once
+/// for every way in which the value can come about, and run into its limit.
+#[inline(always)]
+pub(crate) fn settle<T: Copy>(place: &mut T, value: T) -> T {
+    *place = value;
+    // SAFETY: a valid reference; volatile only keeps the compiler from using the value it has at hand.
+    unsafe { core::ptr::from_mut(place).read_volatile() }
 }
 
 /// The tables of one generation.

@@ -176,65 +176,34 @@ fn parse_icmp(frame: &Frame<'_>, network: &Network, room: u32) -> Result<Transpo
 pub(crate) fn join_fragments(
     frame: &Frame<'_>,
     network: &Network,
-    transport: &mut Transport,
+    transport: Transport,
     connection: &Key,
     key: &mut FragmentKey,
     direction: Direction,
-) -> Result<(), Reason> {
+) -> Result<Transport, Reason> {
     if network.part == Part::Whole {
-        return Ok(());
+        return Ok(transport);
     }
     let is_egress = direction == Direction::Egress;
+    let (local, remote) = (connection.local, connection.remote);
     *key = FragmentKey {
         ifindex: frame.ifindex(),
         id: network.id,
-        source: if is_egress {
-            connection.local
-        } else {
-            connection.remote
-        },
-        destination: if is_egress {
-            connection.remote
-        } else {
-            connection.local
-        },
-        protocol: if network.family == V6 {
-            0
-        } else {
-            network.protocol
-        },
+        source: if is_egress { local } else { remote },
+        destination: if is_egress { remote } else { local },
+        protocol: if network.family == V6 { 0 } else { network.protocol },
         family: network.family,
         egress: u8::from(is_egress),
         pad: 0,
     };
     if network.part == Part::First {
-        let Transport {
-            source,
-            destination,
-            protocol,
-            ..
-        } = *transport;
-        let ports = FragmentPorts {
-            source,
-            destination,
-            protocol,
-            pad: [0; 3],
-        };
+        let Transport { source, destination, protocol, .. } = transport;
+        let ports = FragmentPorts { source, destination, protocol, pad: [0; 3] };
         // Not stored means that the later fragments are lost, which is the safe outcome.
         let _stored = maps::FRAGMENTS.insert(&*key, &ports, 0);
-    } else {
-        let FragmentPorts {
-            source,
-            destination,
-            protocol,
-            ..
-        } = sys::fragment_ports(key).ok_or(Reason::LostFragment)?;
-        *transport = Transport {
-            source,
-            destination,
-            protocol,
-            tcp_flags: 0,
-        };
+        return Ok(transport);
     }
-    Ok(())
+    let ports = sys::fragment_ports(key).ok_or(Reason::LostFragment)?;
+    let FragmentPorts { source, destination, protocol, .. } = ports;
+    Ok(Transport { source, destination, protocol, tcp_flags: 0 })
 }

@@ -167,8 +167,7 @@ impl Datapath {
         packet: &[u8],
         times: u32,
     ) -> io::Result<(i32, Duration)> {
-        let program = self.ebpf.program(direction.program()).ok_or_else(missing)?;
-        let program: &SchedClassifier = program.try_into().map_err(io::Error::other)?;
+        let program = self.program(direction)?;
         let mut context = [0; CONTEXT_BYTES];
         context[CONTEXT_INTERFACE].copy_from_slice(&TEST_INTERFACE.to_ne_bytes());
         let mut options = TestRunOptions::new();
@@ -177,6 +176,12 @@ impl Datapath {
         options.repeat = times;
         let result = program.test_run(options).map_err(io::Error::other)?;
         Ok((result.return_value.cast_signed(), result.duration))
+    }
+
+    /// Instructions that the verifier went through for a program, and the program's bytes as the kernel runs it.
+    pub fn size(&self, direction: Direction) -> io::Result<(u32, u32)> {
+        let info = self.program(direction)?.info().map_err(io::Error::other)?;
+        Ok((info.verified_instruction_count().unwrap_or_default(), info.size_jitted()))
     }
 
     /// Packets counted per reason, all CPUs together.
@@ -195,6 +200,11 @@ impl Datapath {
     pub fn record(&self, generation: u64, record: u32) -> io::Result<u64> {
         let slot = u32::try_from(generation & 1).map_err(io::Error::other)?;
         self.counter("RECORD_COUNTERS", slot * RECORDS_COUNTED + record)
+    }
+
+    fn program(&self, direction: Direction) -> io::Result<&SchedClassifier> {
+        let program = self.ebpf.program(direction.program()).ok_or_else(missing)?;
+        program.try_into().map_err(io::Error::other)
     }
 
     fn counter(&self, name: &str, index: u32) -> io::Result<u64> {
