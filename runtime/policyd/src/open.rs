@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use policy_bundle::{BYTES_MAX, Bundle, Trust, VerifyingKey, keys};
+use policy_bundle::{BYTES_MAX, Bundle, OpenError, Trust, VerifyingKey, keys};
 
 use crate::failure::Failure;
 use crate::files;
@@ -48,16 +48,27 @@ impl Believed {
         bytes: &'a [u8],
         accepted: Option<&Accepted>,
     ) -> Result<Bundle<'a>, Failure> {
-        let trust = if self.allow_unsigned {
-            Trust::AllowUnsigned
-        } else {
-            Trust::Keys(&self.keys)
-        };
-        let bundle = Bundle::open(bytes, &trust).map_err(Failure::refused)?;
+        let bundle = self.verify(bytes)?;
         if let Some(accepted) = accepted {
             check_revision(&bundle, accepted)?;
         }
         Ok(bundle)
+    }
+
+    /// A signature that is there must be right even if none is demanded, unless there is no key to check it with.
+    fn verify<'a>(&self, bytes: &'a [u8]) -> Result<Bundle<'a>, Failure> {
+        if self.allow_unsigned && self.keys.is_empty() {
+            return Bundle::open(bytes, &Trust::AllowUnsigned).map_err(Failure::refused);
+        }
+        match Bundle::open(bytes, &Trust::Keys(&self.keys)) {
+            Err(OpenError::Unsigned) if self.allow_unsigned => {
+                Bundle::open(bytes, &Trust::AllowUnsigned).map_err(Failure::refused)
+            }
+            Err(OpenError::Unsigned) => Err(Failure::refused(
+                "the bundle is not signed (`--allow-unsigned` would accept it)",
+            )),
+            result => result.map_err(Failure::refused),
+        }
     }
 }
 
@@ -90,4 +101,107 @@ fn check_revision(bundle: &Bundle<'_>, accepted: &Accepted) -> Result<(), Failur
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use policy_bundle::write::encode;
+    use policy_bundle::{Contents, SigningKey};
+
+    use super::*;
+    use crate::plan::sample;
+
+    fn believed(keys: Vec<VerifyingKey>, allow_unsigned: bool) -> Believed {
+        Believed {
+            keys,
+            allow_unsigned,
+        }
+    }
+
+    fn refusal(believed: &Believed, bytes: &[u8], accepted: Option<&Accepted>) -> String {
+        let failure = believed.open(bytes, accepted).unwrap_err();
+        assert_eq!(failure.cause().exit_code(), 1);
+        failure.to_string()
+    }
+
+    #[test]
+    fn only_trusted_signatures_count() {
+        let key = sample::key();
+        let signed = encode(&sample::contents(), Some(&key)).unwrap();
+        let unsigned = encode(&sample::contents(), None).unwrap();
+        let stranger =
+            encode(&sample::contents(), Some(&SigningKey::from_bytes(&[9; 32]))).unwrap();
+        let strict = believed(vec![key.verifying_key()], false);
+        strict.open(&signed, None).unwrap();
+        assert!(refusal(&strict, &unsigned, None).contains("not signed"));
+        assert!(refusal(&strict, &stranger, None).contains("not trusted"));
+        let lenient = believed(vec![key.verifying_key()], true);
+        lenient.open(&signed, None).unwrap();
+        lenient.open(&unsigned, None).unwrap();
+        assert!(refusal(&lenient, &stranger, None).contains("not trusted"));
+        believed(Vec::new(), true).open(&stranger, None).unwrap();
+        assert!(
+            Believed::read(&[] as &[&Path], false)
+                .unwrap_err()
+                .to_string()
+                .contains("--key")
+        );
+    }
+
+    #[test]
+    fn going_back_is_refused() {
+        let key = sample::key();
+        let believed = believed(vec![key.verifying_key()], false);
+        let at = |revision| {
+            encode(
+                &Contents {
+                    revision,
+                    ..sample::contents()
+                },
+                Some(&key),
+            )
+            .unwrap()
+        };
+        let bytes = at(5);
+        let digest = believed.open(&bytes, None).unwrap().digest();
+        let accepted = |revision, digest| Accepted { revision, digest };
+        believed.open(&bytes, Some(&accepted(5, digest))).unwrap();
+        believed.open(&bytes, Some(&accepted(4, [1; 32]))).unwrap();
+        assert!(
+            refusal(&believed, &bytes, Some(&accepted(6, digest)))
+                .contains("going back is refused")
+        );
+        assert!(
+            refusal(&believed, &bytes, Some(&accepted(5, [1; 32]))).contains("higher revision")
+        );
+    }
+
+    #[test]
+    fn keys_are_read_from_files() {
+        let path = std::env::temp_dir().join(format!("policyd-key-{}.pem", std::process::id()));
+        std::fs::write(&path, keys::private_to_pem(&sample::key()).unwrap()).unwrap();
+        assert!(
+            Believed::read(&[&path], false)
+                .unwrap_err()
+                .to_string()
+                .contains("private key")
+        );
+        std::fs::write(
+            &path,
+            keys::public_to_pem(&sample::key().verifying_key()).unwrap(),
+        )
+        .unwrap();
+        assert_eq!(
+            Believed::read(&[&path], false).unwrap().keys,
+            [sample::key().verifying_key()]
+        );
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(
+            Believed::read(&[&path], false)
+                .unwrap_err()
+                .cause()
+                .exit_code(),
+            2
+        );
+    }
 }

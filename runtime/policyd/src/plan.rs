@@ -241,3 +241,8 @@ fn write_attachment(
 
 #[cfg(test)]
 mod tests;
+
+/// A small bundle, shared with the tests of the format.
+#[cfg(test)]
+#[path = "../../bundle/tests/common/mod.rs"]
+pub(crate) mod sample;

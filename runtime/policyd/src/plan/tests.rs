@@ -3,10 +3,8 @@ use policy_abi::{endpoint, lookup};
 use policy_bundle::write::encode;
 use policy_bundle::{Contents, Trust};
 
+use super::sample as common;
 use super::*;
-
-#[path = "../../../bundle/tests/common/mod.rs"]
-mod common;
 
 fn config(endpoints: &str) -> Config {
     Config::parse(&format!("node = 'node-a'\n{endpoints}")).unwrap()
