@@ -266,3 +266,42 @@ fn human_is_quick_in_a_large_file() {
     );
     assert!(text.contains("[large.yaml:1000000:1]"));
 }
+
+/// Spans come from many stages; whatever they are, a finding must still be shown.
+#[test]
+fn any_place_can_be_shown_in_every_format() {
+    for text in [
+        "",
+        "\n",
+        "é",
+        "a\r\n\r\n\tb\u{301}",
+        "\n\n日: \u{1b}x\n\n",
+        "x\ry\n\nz",
+    ] {
+        let mut sources = SourceMap::new();
+        let file = sources.add("a.yaml", text);
+        let spans =
+            (0..text.len() + 2).flat_map(|start| (0..text.len() + 2).map(move |end| (start, end)));
+        let spans: Vec<_> = spans.map(|(start, end)| at(&file, start, end)).collect();
+        for first in &spans {
+            for second in spans.iter().step_by(17) {
+                let found = Diagnostic::new(codes::WRONG_TYPE, "two places")
+                    .label(*first, "first")
+                    .label(*second, "");
+                for format in Format::ALL {
+                    let text = render(
+                        format,
+                        std::slice::from_ref(&found),
+                        &sources,
+                        Style::default(),
+                    );
+                    assert!(text.contains("two places"), "{text}");
+                    assert!(
+                        format != Format::Human || text.contains("first"),
+                        "{first:?} {second:?}: {text}"
+                    );
+                }
+            }
+        }
+    }
+}

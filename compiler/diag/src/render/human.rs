@@ -76,6 +76,15 @@ fn finding(
     out
 }
 
+/// Whether a label's text was shown. `miette` loses some that point past the end of a line; as it wraps text, the
+/// first word has to do.
+fn says(shown: &str, text: &str) -> bool {
+    let text = clean(text);
+    text.split_whitespace()
+        .next()
+        .is_none_or(|word| shown.contains(word))
+}
+
 /// What `miette` is given for the places in one file.
 #[derive(Debug)]
 struct Report {
@@ -111,14 +120,10 @@ impl Report {
         let mut out = String::new();
         // Writing to a string cannot fail, and the window holds every label.
         let _ = handler.render_report(&mut out, self);
-        if self.window.is_none() {
-            for label in inside {
-                let _ = writeln!(
-                    out,
-                    "  at {}: {}",
-                    super::plain::place(label, sources),
-                    indented(&label.text, 4)
-                );
+        for label in inside {
+            if self.window.is_none() || !says(&out, &label.text) {
+                let place = super::plain::place(label, sources);
+                let _ = writeln!(out, "  at {place}: {}", indented(&label.text, 4));
             }
         }
         out
