@@ -1,2 +1,7 @@
-//! Placeholder until its first module lands.
-fn main() {}
+//! `policyc`: compiler and offline verifier for Cilium and Kubernetes network policies.
+
+use clap::Parser as _;
+
+fn main() -> policyc::exit::Exit {
+    policyc::run(policyc::args::Cli::parse())
+}

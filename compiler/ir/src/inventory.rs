@@ -104,16 +104,16 @@ impl Inventory {
             }
             tree::Object::Node(node) => {
                 self.nodes
-                    .push(read_node(name, document, node, diagnostics))
+                    .push(read_node(name, document, node, diagnostics));
             }
             tree::Object::Pod(pod) => {
-                self.add_pod(name, document, &document.meta.labels, pod, diagnostics)
+                self.add_pod(name, document, &document.meta.labels, pod, diagnostics);
             }
             tree::Object::Workload(workload) => {
                 self.add_pod(name, document, &workload.labels, &workload.pod, diagnostics);
             }
             tree::Object::Backends(backends) => {
-                self.learn_api_servers(document, backends, diagnostics)
+                self.learn_api_servers(document, backends, diagnostics);
             }
             tree::Object::Service(_) | tree::Object::ConfigMap(_) | tree::Object::Other => {}
         }

@@ -1,10 +1,38 @@
 //! Step one: would Cilium accept the object?
+//!
+//! What the API server checks (the schema of Cilium's kinds, its own rules for NetworkPolicy) and what the agent
+//! checks when it reads a policy are one question here: a policy that either refuses is not enforced.
 
-use policyc_diag::Diagnostic;
-use policyc_syntax::ast::Document;
+/// Prefixes and their exceptions.
+mod cidr;
+/// Domain names and patterns.
+mod fqdn;
+/// ICMP types.
+mod icmp;
+/// Layer 7 rules, TLS and listeners.
+mod l7;
+/// Object names.
+mod name;
+/// Kubernetes NetworkPolicy.
+mod netpol;
+/// Who an entry speaks of.
+mod peers;
+/// Ports and protocols.
+mod ports;
+/// Syntax of the regular expressions that Cilium takes.
+pub mod regex;
+/// One rule: `spec`, or an element of `specs`.
+mod rule;
+/// Label selectors.
+mod selector;
+/// Forms of names and labels that Kubernetes prescribes.
+pub mod text;
+
+use policyc_diag::{Code, Diagnostic, Span};
+use policyc_syntax::ast::{Document, Object};
 
 /// Agent settings that validation depends on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a switch of the agent, under its own name"
@@ -20,7 +48,111 @@ pub struct Settings {
     pub icmp_rules: bool,
 }
 
-/// Every reason for which the document would be rejected.
-pub fn check(_document: &Document, _settings: &Settings) -> Vec<Diagnostic> {
-    Vec::new()
+impl Default for Settings {
+    /// The agent's defaults.
+    fn default() -> Self {
+        Self {
+            node_selector_labels: false,
+            extended_protocols: false,
+            l7_proxy: true,
+            icmp_rules: true,
+        }
+    }
+}
+
+/// Every reason for which the document would be rejected. Inventory objects have none.
+///
+/// In a document that is not [sound](Document::sound), nothing is called missing: it may have been misspelt, and
+/// that was reported.
+pub fn check(document: &Document, settings: &Settings) -> Vec<Diagnostic> {
+    let mut check = Check {
+        settings,
+        sound: document.sound,
+        faults: Vec::new(),
+    };
+    match &document.object {
+        Object::CiliumNetworkPolicy(policy) => {
+            name::check(&document.meta, &mut check);
+            rule::policy(policy, document, rule::Scope::Namespaced, &mut check);
+        }
+        Object::CiliumClusterwideNetworkPolicy(policy) => {
+            name::check(&document.meta, &mut check);
+            rule::policy(policy, document, rule::Scope::Cluster, &mut check);
+        }
+        Object::NetworkPolicy(policy) => {
+            name::check(&document.meta, &mut check);
+            netpol::policy(policy, &mut check);
+        }
+        Object::CidrGroup(group) => {
+            name::check(&document.meta, &mut check);
+            cidr::group(group, document, &mut check);
+        }
+        Object::Inventory(_) => {}
+    }
+    check.faults
+}
+
+/// A document being checked.
+struct Check<'a> {
+    settings: &'a Settings,
+    sound: bool,
+    faults: Vec<Diagnostic>,
+}
+
+impl Check<'_> {
+    /// Reports a fault.
+    fn fault(
+        &mut self,
+        code: Code,
+        message: impl Into<String>,
+        span: Span,
+        label: impl Into<String>,
+    ) -> Report<'_> {
+        self.faults
+            .push(Diagnostic::new(code, message).label(span, label));
+        Report(self.faults.last_mut())
+    }
+
+    /// Reports something missing, if it cannot just be misspelt.
+    fn missing(
+        &mut self,
+        code: Code,
+        message: impl Into<String>,
+        span: Span,
+        label: impl Into<String>,
+    ) -> Report<'_> {
+        if !self.sound {
+            return Report(None);
+        }
+        self.fault(code, message, span, label)
+    }
+}
+
+/// A fault just reported, to be added to.
+struct Report<'a>(Option<&'a mut Diagnostic>);
+
+impl Report<'_> {
+    /// How to mend it.
+    fn help(self, text: impl Into<String>) -> Self {
+        self.maybe_help(Some(text.into()))
+    }
+
+    /// How to mend it, if that is known.
+    fn maybe_help(mut self, text: Option<String>) -> Self {
+        if let Some(fault) = &mut self.0 {
+            fault.help.extend(text);
+        }
+        self
+    }
+
+    /// Another place.
+    fn label(mut self, span: Span, text: impl Into<String>) -> Self {
+        if let Some(fault) = &mut self.0 {
+            fault.labels.push(policyc_diag::Label {
+                span,
+                text: text.into(),
+            });
+        }
+        self
+    }
 }

@@ -9,9 +9,9 @@ use policyc_ir::ids::EndpointId;
 use policyc_ir::model::{Model, Reason, Verdict};
 use policyc_ir::rule::Action;
 
+use crate::Target;
 use crate::classes::Judged;
 use crate::image::{Bound, Image, Sizes};
-use crate::Target;
 
 /// A limit of the datapath's maps that the tables would break.
 #[derive(Debug)]
@@ -27,9 +27,16 @@ pub(crate) enum LimitError {
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bytes(bytes) => write!(f, "the tables take {bytes} bytes, the datapath has room for {}", arena::ENDPOINTS_AT),
+            Self::Bytes(bytes) => write!(
+                f,
+                "the tables take {bytes} bytes, the datapath has room for {}",
+                arena::ENDPOINTS_AT
+            ),
             Self::Records(records) => {
-                write!(f, "the tables have {records} distinct verdicts, the datapath counts {RECORDS_COUNTED}")
+                write!(
+                    f,
+                    "the tables have {records} distinct verdicts, the datapath counts {RECORDS_COUNTED}"
+                )
             }
             Self::Classes => f.write_str("a table has more than 65,536 classes of peers or ports"),
         }
@@ -58,7 +65,7 @@ pub(crate) fn assemble(
         of_table.push(at);
     }
     let records_at = pool.append(records.bytes());
-    let images_at = pool.append(images.iter().flat_map(|row| image_bytes(row)).collect());
+    let images_at = pool.append(images.iter().flat_map(image_bytes).collect());
     let bytes = pool.finish(&Header {
         identities: model.universe().identities().len(),
         records_at,
@@ -87,11 +94,20 @@ pub(crate) fn assemble(
         bytes: narrow(bytes.len()),
         checked: 0,
     };
-    Ok(Image { endpoints: endpoints.collect(), ipcache: Vec::new(), arena: bytes, sizes })
+    Ok(Image {
+        endpoints: endpoints.collect(),
+        ipcache: Vec::new(),
+        arena: bytes,
+        sizes,
+    })
 }
 
 fn flags(target: &Target) -> u32 {
-    let extended = if target.extended_protocols { header::FLAG_EXTENDED_PROTOCOLS } else { 0 };
+    let extended = if target.extended_protocols {
+        header::FLAG_EXTENDED_PROTOCOLS
+    } else {
+        0
+    };
     header::FLAG_FRAG_NEEDED | extended
 }
 
@@ -123,7 +139,10 @@ struct Pool {
 
 impl Pool {
     fn new() -> Self {
-        Self { bytes: vec![0; header::BYTES as usize], known: BTreeMap::new() }
+        Self {
+            bytes: vec![0; header::BYTES as usize],
+            known: BTreeMap::new(),
+        }
     }
 
     /// Offset of a table, stored now unless an equal one is there.
@@ -150,9 +169,17 @@ impl Pool {
         let peer_dir = self.peers(&table.peers);
         let l4_dir = self.slots(&table.slots);
         let cells = table.cells.iter().map(|verdict| records.number(verdict));
-        let cells = cells.collect::<Option<Vec<u16>>>().ok_or(LimitError::Records(records.list.len()))?;
+        let cells = cells
+            .collect::<Option<Vec<u16>>>()
+            .ok_or(LimitError::Records(records.list.len()))?;
         let cells = self.put(halves(cells));
-        Ok([peer_dir, l4_dir, cells, table.l4_classes, table.peer_classes])
+        Ok([
+            peer_dir,
+            l4_dir,
+            cells,
+            table.l4_classes,
+            table.peer_classes,
+        ])
     }
 
     fn peers(&mut self, classes: &[u32]) -> u32 {
@@ -175,10 +202,14 @@ impl Pool {
     fn row(&mut self, intervals: &[(u16, u32)]) -> u32 {
         let class_of = |port: u16| {
             let at = intervals.partition_point(|(start, _)| *start <= port);
-            intervals.get(at.wrapping_sub(1)).map_or(0, |(_, class)| low(*class))
+            intervals
+                .get(at.wrapping_sub(1))
+                .map_or(0, |(_, class)| low(*class))
         };
         let ports: Vec<u16> = (0..=u16::MAX).map(class_of).collect();
-        let pages = ports.chunks(arena::PORT_PAGE as usize).map(|page| self.put(halves(page.to_vec())));
+        let pages = ports
+            .chunks(arena::PORT_PAGE as usize)
+            .map(|page| self.put(halves(page.to_vec())));
         let offsets: Vec<_> = pages.collect();
         self.put(words(offsets))
     }
@@ -226,7 +257,10 @@ struct Records {
 impl Records {
     fn new() -> Self {
         let invalid = (record::DENY, Cause::InvalidTables, record::NO_RULE);
-        Self { list: vec![invalid], known: BTreeMap::new() }
+        Self {
+            list: vec![invalid],
+            known: BTreeMap::new(),
+        }
     }
 
     fn number(&mut self, verdict: &Verdict) -> Option<u16> {
@@ -234,7 +268,9 @@ impl Records {
         if let Some(number) = self.known.get(&record) {
             return Some(*number);
         }
-        let number = u16::try_from(self.list.len()).ok().filter(|number| u32::from(*number) < RECORDS_COUNTED)?;
+        let number = u16::try_from(self.list.len())
+            .ok()
+            .filter(|number| u32::from(*number) < RECORDS_COUNTED)?;
         self.list.push(record);
         self.known.insert(record, number);
         Some(number)
@@ -265,6 +301,14 @@ pub(crate) fn of_verdict(verdict: &Verdict) -> (u8, Cause, u32) {
         Reason::DefaultDeny => Cause::DefaultDeny,
         Reason::Rule(Action::Allow) | Reason::NotEnforced | Reason::Localhost => Cause::Allowed,
     };
-    let action = if verdict.allowed { record::ALLOW } else { record::DENY };
-    (action, cause, verdict.rules.first().map_or(record::NO_RULE, |rule| rule.0))
+    let action = if verdict.allowed {
+        record::ALLOW
+    } else {
+        record::DENY
+    };
+    (
+        action,
+        cause,
+        verdict.rules.first().map_or(record::NO_RULE, |rule| rule.0),
+    )
 }

@@ -40,7 +40,9 @@ pub(crate) fn check(
         .into_par_iter()
         .map(|(table, offset)| {
             let key = distinct.keys.get(table).zip(judged.get(table));
-            key.map_or(Ok(0), |(key, judged)| table_agrees(model, image, key, judged, offset))
+            key.map_or(Ok(0), |(key, judged)| {
+                table_agrees(model, image, key, judged, offset)
+            })
         })
         .collect();
     let mut total = 0;
@@ -51,7 +53,11 @@ pub(crate) fn check(
             Err(fault) => faults.push(*fault),
         }
     }
-    if faults.is_empty() { Ok(total) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(total)
+    } else {
+        Err(faults)
+    }
 }
 
 fn table_agrees(
@@ -76,10 +82,20 @@ fn table_agrees(
 }
 
 /// Action, reason and rule as the datapath would read them.
-fn read(arena: &[u8], image: u32, identity: IdentityId, protocol: Protocol, port: u16) -> (u8, u8, u32) {
+fn read(
+    arena: &[u8],
+    image: u32,
+    identity: IdentityId,
+    protocol: Protocol,
+    port: u16,
+) -> (u8, u8, u32) {
     let number = lookup::verdict(arena, image, identity.0, protocol.0, port);
     let at = lookup::record_at(arena, number);
-    (lookup::action(arena, at), lookup::reason(arena, at), arena.u32(at + record::RULE))
+    (
+        lookup::action(arena, at),
+        lookup::reason(arena, at),
+        arena.u32(at + record::RULE),
+    )
 }
 
 fn of_verdict_raw(verdict: &policyc_ir::model::Verdict) -> (u8, u8, u32) {
@@ -98,9 +114,15 @@ fn points(model: &Model<'_>, key: &Key<'_>) -> Vec<(Protocol, u16)> {
     for protocol in proto::BY_SLOT.iter().copied().chain([253]) {
         add(Protocol(protocol), 0, u16::MAX);
     }
-    let rules = key.enforced.rules.iter().filter_map(|id| model.resolved.rules.rule(*id));
+    let rules = key
+        .enforced
+        .rules
+        .iter()
+        .filter_map(|id| model.resolved.rules.rule(*id));
     for rule in rules {
-        let Services::Of(list) = &rule.services else { continue };
+        let Services::Of(list) = &rule.services else {
+            continue;
+        };
         for l4 in list {
             match &l4.ports {
                 Ports::All => {}
@@ -108,7 +130,11 @@ fn points(model: &Model<'_>, key: &Key<'_>) -> Vec<(Protocol, u16)> {
                 Ports::Named(name) => {
                     let own = key.ports.get(&(name.clone(), l4.protocol)).copied();
                     let identities = 0..model.universe().identities().len();
-                    let peers = identities.filter_map(|at| model.universe().named_port(IdentityId::at(at), name, l4.protocol));
+                    let peers = identities.filter_map(|at| {
+                        model
+                            .universe()
+                            .named_port(IdentityId::at(at), name, l4.protocol)
+                    });
                     for number in own.into_iter().chain(peers) {
                         add(l4.protocol, number, number);
                     }
@@ -135,6 +161,10 @@ fn sample(judged: &Judged, points: usize) -> Vec<IdentityId> {
 }
 
 fn disagreement(identity: IdentityId, protocol: Protocol, port: u16) -> Diagnostic {
-    let message = format!("the tables decide identity {} on {protocol}/{port} otherwise than the policy", identity.0);
-    Diagnostic::new(codes::SELF_CHECK, message).help("nothing was written; please report this with the policies")
+    let message = format!(
+        "the tables decide identity {} on {protocol}/{port} otherwise than the policy",
+        identity.0
+    );
+    Diagnostic::new(codes::SELF_CHECK, message)
+        .help("nothing was written; please report this with the policies")
 }

@@ -34,7 +34,9 @@ pub(crate) struct Judged {
 
 /// Whether any rule names a port.
 pub(crate) fn names_ports(model: &Model<'_>, enforced: &Enforced) -> bool {
-    alternatives(model, enforced).iter().any(|l4| matches!(l4.ports, Ports::Named(_)))
+    alternatives(model, enforced)
+        .iter()
+        .any(|l4| matches!(l4.ports, Ports::Named(_)))
 }
 
 /// Partitions and judges one table.
@@ -58,14 +60,29 @@ pub(crate) fn judge(model: &Model<'_>, key: &Key<'_>) -> Judged {
 }
 
 /// The model's verdict under a table's policy.
-pub(crate) fn verdict(model: &Model<'_>, key: &Key<'_>, peer: IdentityId, protocol: Protocol, port: u16) -> Verdict {
+pub(crate) fn verdict(
+    model: &Model<'_>,
+    key: &Key<'_>,
+    peer: IdentityId,
+    protocol: Protocol,
+    port: u16,
+) -> Verdict {
     // The subject is not looked at: policy and ports are given.
-    let flow = Flow { subject: EndpointId(u32::MAX), direction: key.direction, peer, protocol, port };
+    let flow = Flow {
+        subject: EndpointId(u32::MAX),
+        direction: key.direction,
+        peer,
+        protocol,
+        port,
+    };
     model.judge(key.enforced, key.ports, &flow)
 }
 
 fn rules<'a>(model: &'a Model<'_>, enforced: &'a Enforced) -> impl Iterator<Item = &'a Rule> {
-    enforced.rules.iter().filter_map(|id| model.resolved.rules.rule(*id))
+    enforced
+        .rules
+        .iter()
+        .filter_map(|id| model.resolved.rules.rule(*id))
 }
 
 fn alternatives<'a>(model: &'a Model<'_>, enforced: &'a Enforced) -> BTreeSet<&'a L4> {
@@ -77,7 +94,11 @@ fn alternatives<'a>(model: &'a Model<'_>, enforced: &'a Enforced) -> BTreeSet<&'
 }
 
 /// Class of each identity, and one identity of each class.
-fn peer_classes(model: &Model<'_>, key: &Key<'_>, alternatives: &BTreeSet<&L4>) -> (Vec<u32>, Vec<IdentityId>) {
+fn peer_classes(
+    model: &Model<'_>,
+    key: &Key<'_>,
+    alternatives: &BTreeSet<&L4>,
+) -> (Vec<u32>, Vec<IdentityId>) {
     let mut partition = Partition::new(model.universe().identities().len());
     let named: BTreeSet<PeerId> = rules(model, key.enforced)
         .filter_map(|rule| match &rule.peers {
@@ -108,11 +129,16 @@ fn numbers_of_names<'a>(
 ) -> BTreeMap<(&'a Arc<str>, Protocol, u16), Vec<IdentityId>> {
     let mut numbers: BTreeMap<_, Vec<IdentityId>> = BTreeMap::new();
     for l4 in alternatives {
-        let Ports::Named(name) = &l4.ports else { continue };
+        let Ports::Named(name) = &l4.ports else {
+            continue;
+        };
         for at in 0..model.universe().identities().len() {
             let identity = IdentityId::at(at);
             if let Some(number) = model.universe().named_port(identity, name, l4.protocol) {
-                numbers.entry((name, l4.protocol, number)).or_default().push(identity);
+                numbers
+                    .entry((name, l4.protocol, number))
+                    .or_default()
+                    .push(identity);
             }
         }
     }
@@ -127,7 +153,10 @@ struct Partition {
 
 impl Partition {
     fn new(identities: usize) -> Self {
-        Self { class: vec![0; identities], classes: 1 }
+        Self {
+            class: vec![0; identities],
+            classes: 1,
+        }
     }
 
     /// Parts every class into members and others.
@@ -161,24 +190,36 @@ impl Partition {
 type Intervals = Vec<Vec<(u16, u32)>>;
 
 /// Intervals of each protocol slot with their classes, and one (protocol, port) of each class.
-fn l4_classes(model: &Model<'_>, key: &Key<'_>, alternatives: &BTreeSet<&L4>) -> (Intervals, Vec<(Protocol, u16)>) {
+fn l4_classes(
+    model: &Model<'_>,
+    key: &Key<'_>,
+    alternatives: &BTreeSet<&L4>,
+) -> (Intervals, Vec<(Protocol, u16)>) {
     let ranges = ranges(model, key, alternatives);
     let mut known: BTreeMap<Vec<usize>, u32> = BTreeMap::new();
     let mut examples = Vec::new();
     let slots = proto::BY_SLOT.iter().map(|number| {
         let protocol = Protocol(*number);
-        let here: Vec<_> = ranges.iter().enumerate().filter(|(_, range)| range.0 == protocol).collect();
+        let here: Vec<_> = ranges
+            .iter()
+            .enumerate()
+            .filter(|(_, range)| range.0 == protocol)
+            .collect();
         let mut starts = BTreeSet::from([0_u16]);
         for (_, (_, first, last)) in &here {
             starts.insert(*first);
             starts.extend(last.checked_add(1));
         }
         let intervals = starts.into_iter().map(|start| {
-            let hits = here.iter().filter(|(_, (_, first, last))| (*first..=*last).contains(&start));
-            let class = *known.entry(hits.map(|(at, _)| *at).collect()).or_insert_with(|| {
-                examples.push((protocol, start));
-                u32::try_from(examples.len() - 1).unwrap_or(u32::MAX)
-            });
+            let hits = here
+                .iter()
+                .filter(|(_, (_, first, last))| (*first..=*last).contains(&start));
+            let class = *known
+                .entry(hits.map(|(at, _)| *at).collect())
+                .or_insert_with(|| {
+                    examples.push((protocol, start));
+                    u32::try_from(examples.len() - 1).unwrap_or(u32::MAX)
+                });
             (start, class)
         });
         merge(intervals.collect())
@@ -187,7 +228,11 @@ fn l4_classes(model: &Model<'_>, key: &Key<'_>, alternatives: &BTreeSet<&L4>) ->
 }
 
 /// Port ranges of the alternatives, named ones by every number they can have.
-fn ranges(model: &Model<'_>, key: &Key<'_>, alternatives: &BTreeSet<&L4>) -> Vec<(Protocol, u16, u16)> {
+fn ranges(
+    model: &Model<'_>,
+    key: &Key<'_>,
+    alternatives: &BTreeSet<&L4>,
+) -> Vec<(Protocol, u16, u16)> {
     let mut ranges: BTreeSet<(Protocol, u16, u16)> = BTreeSet::new();
     for l4 in alternatives {
         match &l4.ports {
@@ -205,7 +250,11 @@ fn ranges(model: &Model<'_>, key: &Key<'_>, alternatives: &BTreeSet<&L4>) -> Vec
     }
     if key.direction == Direction::Egress {
         let numbers = numbers_of_names(model, alternatives);
-        ranges.extend(numbers.into_keys().map(|(_, protocol, number)| (protocol, number, number)));
+        ranges.extend(
+            numbers
+                .into_keys()
+                .map(|(_, protocol, number)| (protocol, number, number)),
+        );
     }
     ranges.into_iter().collect()
 }

@@ -11,24 +11,40 @@ use policyc_ir::model::Model;
 use crate::image::{Bound, Image};
 
 /// The contents of a bundle. `manifest` is JSON for people; nothing in it is trusted.
-pub fn contents(model: &Model<'_>, image: Image, sources: &SourceMap, revision: u64, manifest: String) -> Contents {
+pub fn contents(
+    model: &Model<'_>,
+    image: Image,
+    sources: &SourceMap,
+    revision: u64,
+    manifest: String,
+) -> Contents {
     let universe = model.universe();
     let rules = model.resolved.rules;
     let named = rules.iter().map(|(id, rule)| Rule {
         key: rules.name(id),
         name: rules.name(id),
         file: sources.name(rule.origin.span.file).to_owned(),
-        line: sources.place(rule.origin.span.file, rule.origin.span.start).line,
+        line: sources
+            .place(rule.origin.span.file, rule.origin.span.start)
+            .line,
     });
-    let identities = universe.identities().iter().enumerate().map(|(at, identity)| match identity.cidr {
-        _ if at == 0 => "unknown".to_owned(),
-        Some(cidr) => format!("{},cidr:{cidr}", identity.labels),
-        None => identity.labels.to_string(),
-    });
+    let identities = universe
+        .identities()
+        .iter()
+        .enumerate()
+        .map(|(at, identity)| match identity.cidr {
+            _ if at == 0 => "unknown".to_owned(),
+            Some(cidr) => format!("{},cidr:{cidr}", identity.labels),
+            None => identity.labels.to_string(),
+        });
     Contents {
         revision,
         manifest,
-        endpoints: image.endpoints.iter().filter_map(|bound| endpoint(model, bound)).collect(),
+        endpoints: image
+            .endpoints
+            .iter()
+            .filter_map(|bound| endpoint(model, bound))
+            .collect(),
         arena: image.arena,
         ipcache: image.ipcache,
         rules: named.collect(),

@@ -12,14 +12,19 @@ use policyc_ir::universe::{Owner, Universe};
 pub(crate) fn entries(universe: &Universe, pod_ranges: &[Cidr]) -> Vec<Ipcache> {
     let mut entries: BTreeMap<Cidr, Owner> = BTreeMap::new();
     for (cidr, owner) in universe.addresses() {
-        let external = universe.identity(owner.identity).is_some_and(|identity| identity.cidr.is_some());
+        let external = universe
+            .identity(owner.identity)
+            .is_some_and(|identity| identity.cidr.is_some());
         let among_pods = pod_ranges.iter().any(|range| range.covers(cidr));
         if !(external && among_pods) {
             entries.insert(*cidr, *owner);
         }
     }
     for range in pod_ranges {
-        entries.entry(*range).or_insert(Owner { identity: IdentityId::UNKNOWN, node: None });
+        entries.entry(*range).or_insert(Owner {
+            identity: IdentityId::UNKNOWN,
+            node: None,
+        });
     }
     let entries = entries.into_iter().map(|(cidr, owner)| Ipcache {
         address: cidr.address(),

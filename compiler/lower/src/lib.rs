@@ -15,10 +15,10 @@ mod check;
 mod classes;
 /// From an image to what a bundle holds.
 mod emit;
-/// Addresses to identity indexes.
-mod ipcache;
 /// What lowering makes.
 mod image;
+/// Addresses to identity indexes.
+mod ipcache;
 /// Text form.
 mod print;
 
@@ -56,8 +56,13 @@ pub fn lower(model: &Model<'_>, target: &Target) -> Result<Image, Vec<Diagnostic
     refuse(model, target)?;
     let bound = bound_endpoints(model, target);
     let distinct = distinct(model, &bound);
-    let judged: Vec<_> = distinct.keys.par_iter().map(|key| classes::judge(model, key)).collect();
-    let mut image = assemble::assemble(model, target, &bound, &distinct.by_endpoint, &judged).map_err(limit)?;
+    let judged: Vec<_> = distinct
+        .keys
+        .par_iter()
+        .map(|key| classes::judge(model, key))
+        .collect();
+    let mut image =
+        assemble::assemble(model, target, &bound, &distinct.by_endpoint, &judged).map_err(limit)?;
     image.ipcache = ipcache::entries(model.universe(), &target.pod_ranges);
     image.sizes.checked = check::check(model, &image, &distinct, &judged)?;
     Ok(image)
@@ -81,13 +86,23 @@ pub(crate) struct Distinct<'a> {
 fn distinct<'a>(model: &'a Model<'_>, bound: &[EndpointId]) -> Distinct<'a> {
     static NO_PORTS: NamedPorts = NamedPorts::new();
     let mut known: BTreeMap<Key<'a>, usize> = BTreeMap::new();
-    let mut distinct = Distinct { keys: Vec::new(), by_endpoint: Vec::new() };
+    let mut distinct = Distinct {
+        keys: Vec::new(),
+        by_endpoint: Vec::new(),
+    };
     for id in bound {
-        let Some((endpoint, policy)) = model.universe().endpoint(*id).zip(model.policy_of(*id)) else { continue };
+        let Some((endpoint, policy)) = model.universe().endpoint(*id).zip(model.policy_of(*id))
+        else {
+            continue;
+        };
         let pair = Direction::BOTH.map(|direction| {
             let enforced = policy.direction(direction);
             let named = direction == Direction::Ingress && classes::names_ports(model, enforced);
-            let key = Key { direction, enforced, ports: if named { &endpoint.ports } else { &NO_PORTS } };
+            let key = Key {
+                direction,
+                enforced,
+                ports: if named { &endpoint.ports } else { &NO_PORTS },
+            };
             *known.entry(key).or_insert_with(|| {
                 distinct.keys.push(key);
                 distinct.keys.len() - 1
@@ -102,12 +117,19 @@ fn distinct<'a>(model: &'a Model<'_>, bound: &[EndpointId]) -> Distinct<'a> {
 fn bound_endpoints(model: &Model<'_>, target: &Target) -> Vec<EndpointId> {
     let universe = model.universe();
     let wanted = |endpoint: &Endpoint| {
-        let node = endpoint.node.and_then(|node| universe.nodes().get(node.index()));
-        let here = target.node.as_deref().is_none_or(|wanted| node.is_some_and(|name| &**name == wanted));
+        let node = endpoint
+            .node
+            .and_then(|node| universe.nodes().get(node.index()));
+        let here = target
+            .node
+            .as_deref()
+            .is_none_or(|wanted| node.is_some_and(|name| &**name == wanted));
         !endpoint.host && !endpoint.addresses.is_empty() && here
     };
     let all = universe.endpoints().iter().enumerate();
-    all.filter(|(_, endpoint)| wanted(endpoint)).map(|(at, _)| EndpointId::at(at)).collect()
+    all.filter(|(_, endpoint)| wanted(endpoint))
+        .map(|(at, _)| EndpointId::at(at))
+        .collect()
 }
 
 /// Node policies and missing pod ranges.
@@ -115,9 +137,15 @@ fn refuse(model: &Model<'_>, target: &Target) -> Result<(), Vec<Diagnostic>> {
     let rules = model.resolved.rules;
     let mut refused = Vec::new();
     for (id, rule) in rules.iter().filter(|(_, rule)| rule.subject.node) {
-        let message = format!("`{}` selects nodes, which policyd does not enforce yet", rules.name(id));
-        let diagnostic = Diagnostic::new(codes::NOT_SUPPORTED, message).label(rule.origin.subject, "selects nodes");
-        refused.push(diagnostic.help("build without this policy; `check` and `verdicts` do understand it"));
+        let message = format!(
+            "`{}` selects nodes, which policyd does not enforce yet",
+            rules.name(id)
+        );
+        let diagnostic = Diagnostic::new(codes::NOT_SUPPORTED, message)
+            .label(rule.origin.subject, "selects nodes");
+        refused.push(
+            diagnostic.help("build without this policy; `check` and `verdicts` do understand it"),
+        );
     }
     if target.pod_ranges.is_empty() {
         let message = "the inventory does not say which address ranges pods get";
@@ -126,7 +154,11 @@ fn refuse(model: &Model<'_>, target: &Target) -> Result<(), Vec<Diagnostic>> {
             .note("without them a pod that is not in the inventory would count as an address outside the cluster");
         refused.push(diagnostic);
     }
-    if refused.is_empty() { Ok(()) } else { Err(refused) }
+    if refused.is_empty() {
+        Ok(())
+    } else {
+        Err(refused)
+    }
 }
 
 fn limit(error: assemble::LimitError) -> Vec<Diagnostic> {

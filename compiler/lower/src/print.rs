@@ -18,16 +18,32 @@ pub fn print(model: &Model<'_>, lowered: &Image) -> String {
         sizes.bytes, sizes.images, sizes.records, sizes.identities, sizes.checked
     );
     for bound in &lowered.endpoints {
-        let Some(endpoint) = model.universe().endpoint(bound.endpoint) else { continue };
-        let _ = writeln!(out, "endpoint {} identity {}", endpoint.name, endpoint.identity.0);
+        let Some(endpoint) = model.universe().endpoint(bound.endpoint) else {
+            continue;
+        };
+        let _ = writeln!(
+            out,
+            "endpoint {} identity {}",
+            endpoint.name, endpoint.identity.0
+        );
         for (name, at) in [("ingress", bound.ingress), ("egress", bound.egress)] {
             let arena = lowered.arena.as_slice();
-            let (peers, l4) = (arena.u32(at + image::PEER_CLASSES), arena.u32(at + image::L4_CLASSES));
-            let _ = writeln!(out, "  {name} image {at}: {peers} peer classes × {l4} port classes");
+            let (peers, l4) = (
+                arena.u32(at + image::PEER_CLASSES),
+                arena.u32(at + image::L4_CLASSES),
+            );
+            let _ = writeln!(
+                out,
+                "  {name} image {at}: {peers} peer classes × {l4} port classes"
+            );
         }
     }
     for entry in &lowered.ipcache {
-        let _ = writeln!(out, "address {}/{} identity {}", entry.address, entry.prefix_len, entry.identity);
+        let _ = writeln!(
+            out,
+            "address {}/{} identity {}",
+            entry.address, entry.prefix_len, entry.identity
+        );
     }
     out
 }

@@ -63,7 +63,7 @@ pub(super) fn peer(
                 scoped = scoped.and(k8s_equals(NAMESPACE, namespace));
             }
             (None, _) if !initial => {
-                scoped = scoped.and(Requirement::exists(Key::new(Source::K8s, NAMESPACE)))
+                scoped = scoped.and(Requirement::exists(Key::new(Source::K8s, NAMESPACE)));
             }
             _ => {}
         }
@@ -87,7 +87,7 @@ pub(super) fn kubernetes(
             scoped = scoped.and(k8s_equals(
                 NAMESPACE,
                 policy.namespace.as_deref().unwrap_or("default"),
-            ))
+            ));
         }
         Some(selector) if selector.is_wildcard() => {
             scoped = scoped.and(Requirement::exists(Key::new(Source::K8s, NAMESPACE)));

@@ -1,0 +1,366 @@
+//! What users type.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use policyc_diag::render;
+use policyc_ir::settings::{Enforcement, Settings};
+
+/// Compiler and offline verifier for Cilium and Kubernetes network policies.
+#[derive(Debug, Parser)]
+#[command(
+    name = "policyc",
+    version,
+    after_help = "Exit codes: 0 clean, 1 findings, 2 usage or unreadable input, 3 undecided or internal."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find mistakes in policies, for every pod that could exist.
+    #[command(
+        after_help = "Examples:\n  policyc check policies/\n  policyc check policies/ --inventory cluster.yaml --intents intents.pol\n  kubectl get cnp -A -o yaml | policyc check -"
+    )]
+    Check(Check),
+    /// Compile policies and an inventory into a signed bundle.
+    #[command(
+        after_help = "Examples:\n  policyc build --policies policies/ --inventory cluster.yaml --key key.pem --output policy.bundle\n  policyc build --policies policies/ --inventory cluster.yaml --emit=model"
+    )]
+    Build(Build),
+    /// Show what a bundle holds, after checking all of it.
+    #[command(
+        after_help = "Examples:\n  policyc inspect policy.bundle --key key.pub.pem\n  policyc inspect policy.bundle --format json"
+    )]
+    Inspect(Inspect),
+    /// Would Cilium accept each document?
+    #[command(
+        after_help = "Examples:\n  policyc validate policies/\n  policyc validate --format jsonl - < policy.yaml"
+    )]
+    Validate(Validate),
+    /// Answer flows, one JSON line each.
+    #[command(
+        after_help = "Examples:\n  policyc verdicts --policies policies/ --inventory cluster.yaml --flows flows.jsonl\n\nA flow: {\"id\":1,\"direction\":\"ingress\",\"subject\":\"shop/web\",\"peer\":\"ip:192.0.2.1\",\"protocol\":\"TCP\",\"port\":443}"
+    )]
+    Verdicts(Verdicts),
+    /// Make a key pair for signing bundles.
+    #[command(
+        after_help = "Example:\n  policyc keygen --output key.pem      # also writes key.pub.pem"
+    )]
+    Keygen(Keygen),
+    /// Explain a diagnostic code.
+    #[command(
+        after_help = "Examples:\n  policyc explain E0101\n  policyc explain unknown-field\n  policyc explain            # lists all codes"
+    )]
+    Explain(Explain),
+}
+
+/// Where policies are.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Policies {
+    /// Policy files or folders, `-` for standard input.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// More policy files or folders.
+    #[arg(long = "policies", value_name = "PATH", num_args = 1..)]
+    pub more: Vec<PathBuf>,
+}
+
+impl Policies {
+    /// All paths, in the order given.
+    pub fn all(&self) -> Vec<PathBuf> {
+        self.paths.iter().chain(&self.more).cloned().collect()
+    }
+}
+
+/// Where the inventory is.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Inventory {
+    /// Kubernetes objects: files or folders, `-` for standard input.
+    #[arg(long = "inventory", value_name = "PATH", num_args = 1..)]
+    pub objects: Vec<PathBuf>,
+}
+
+/// `allow-localhost`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Localhost {
+    /// `always` on Kubernetes.
+    Auto,
+    /// The node may reach its pods unless denied.
+    Always,
+    /// Only what policies allow.
+    Policy,
+}
+
+/// `enable-policy`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Enforce {
+    /// Pods that some policy selects.
+    Default,
+    /// Every pod.
+    Always,
+    /// No pod.
+    Never,
+}
+
+/// Cluster settings that change what policies mean; names and defaults are the agent's.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Cluster settings")]
+pub struct Cluster {
+    /// When policy is enforced.
+    #[arg(long, value_name = "MODE", default_value = "default")]
+    pub enable_policy: Enforce,
+    /// Whether a node may always reach its own pods.
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub allow_localhost: Localhost,
+    /// Whether node policies are enforced.
+    #[arg(long, value_name = "BOOL", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub host_firewall: bool,
+    /// Whether `enableDefaultDeny` is honoured.
+    #[arg(long, value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set)]
+    pub non_default_deny_policies: bool,
+    /// Whether peers are of the local cluster unless they say otherwise.
+    #[arg(long, value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set)]
+    pub policy_default_local_cluster: bool,
+    /// Name of the cluster.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub cluster_name: String,
+    /// Accept `fromNodes` and `toNodes`.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub node_selector_labels: bool,
+    /// Accept protocols beyond TCP, UDP, SCTP and ICMP.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub extended_ip_protocols: bool,
+}
+
+impl Cluster {
+    /// The settings these options stand for.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            enforcement: match self.enable_policy {
+                Enforce::Default => Enforcement::Default,
+                Enforce::Always => Enforcement::Always,
+                Enforce::Never => Enforcement::Never,
+            },
+            allow_localhost: !matches!(self.allow_localhost, Localhost::Policy),
+            host_firewall: self.host_firewall,
+            non_default_deny: self.non_default_deny_policies,
+            default_local_cluster: self.policy_default_local_cluster,
+            cluster: self.cluster_name.as_str().into(),
+            node_selector_labels: self.node_selector_labels,
+            extended_protocols: self.extended_ip_protocols,
+            ..Settings::default()
+        }
+    }
+}
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Format {
+    /// Snippets for a terminal.
+    Human,
+    /// One line a finding.
+    Plain,
+    /// One JSON document.
+    Json,
+    /// SARIF 2.1.0.
+    Sarif,
+    /// GitHub annotations.
+    Github,
+}
+
+impl Format {
+    /// The renderer's name for it.
+    pub const fn render(self) -> render::Format {
+        match self {
+            Self::Human => render::Format::Human,
+            Self::Plain => render::Format::Plain,
+            Self::Json => render::Format::Json,
+            Self::Sarif => render::Format::Sarif,
+            Self::Github => render::Format::Github,
+        }
+    }
+}
+
+/// A stage whose product is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The syntax tree.
+    Parse,
+    /// Accepted policies.
+    Validate,
+    /// Flat rules with defaults spelt out.
+    Normalise,
+    /// Identities, addresses, and what each selector matches.
+    Resolve,
+    /// What applies to each pod.
+    Model,
+    /// Findings of the verifier.
+    Verify,
+    /// Tables, endpoints, addresses.
+    Lower,
+    /// The bundle's sections.
+    Bundle,
+}
+
+/// `policyc check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    #[command(flatten)]
+    pub(crate) policies: Policies,
+    #[command(flatten)]
+    pub(crate) inventory: Inventory,
+    /// Files of intents that the policies must keep.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) intents: Vec<PathBuf>,
+    /// Print the product of a stage instead of findings.
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) emit: Option<Stage>,
+    /// How to write findings.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: Format,
+    /// Lowest severity that counts as a finding for the exit code.
+    #[arg(long, value_name = "SEVERITY", default_value = "warning")]
+    pub(crate) fail_on: FailOn,
+    /// Seconds for all questions to the solver together.
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    pub(crate) deadline: u64,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+}
+
+/// Lowest severity that fails a run.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FailOn {
+    /// Errors only.
+    Error,
+    /// Errors and warnings.
+    Warning,
+    /// Anything.
+    Note,
+}
+
+/// `policyc build`.
+#[derive(Args, Debug)]
+pub struct Build {
+    #[command(flatten)]
+    pub(crate) policies: Policies,
+    #[command(flatten)]
+    pub(crate) inventory: Inventory,
+    /// Where the bundle goes.
+    #[arg(long, short, value_name = "FILE", default_value = "policy.bundle")]
+    pub(crate) output: PathBuf,
+    /// Private key (PEM) that signs the bundle.
+    #[arg(long, value_name = "FILE", conflicts_with = "unsigned")]
+    pub(crate) key: Option<PathBuf>,
+    /// Write a bundle without a signature; policyd refuses it unless told otherwise.
+    #[arg(long)]
+    pub(crate) unsigned: bool,
+    /// Revision; policyd does not go back to a lower one.
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub(crate) revision: u64,
+    /// Only pods of this node.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// Ranges that pods get addresses from, besides those of the inventory's nodes.
+    #[arg(long = "pod-cidr", value_name = "CIDR")]
+    pub(crate) pod_cidrs: Vec<String>,
+    /// Print the product of a stage; nothing is written.
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) emit: Option<Stage>,
+    /// How to write findings.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+}
+
+/// `policyc inspect`.
+#[derive(Args, Debug)]
+pub struct Inspect {
+    /// The bundle.
+    #[arg(value_name = "BUNDLE")]
+    pub(crate) bundle: PathBuf,
+    /// Public keys (PEM) to check the signature with.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Vec<PathBuf>,
+    /// How to write it.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: TextOrJson,
+}
+
+/// Text or one JSON document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TextOrJson {
+    /// Text.
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+/// `policyc validate`.
+#[derive(Args, Debug)]
+pub struct Validate {
+    #[command(flatten)]
+    pub(crate) policies: Policies,
+    /// How to write the verdicts.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: TextOrLines,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+}
+
+/// Text or JSON lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TextOrLines {
+    /// Text.
+    Human,
+    /// One JSON line a document.
+    Jsonl,
+}
+
+/// `policyc verdicts`.
+#[derive(Args, Debug)]
+pub struct Verdicts {
+    #[command(flatten)]
+    pub(crate) policies: Policies,
+    #[command(flatten)]
+    pub(crate) inventory: Inventory,
+    /// Flows as JSON lines, `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) flows: PathBuf,
+    /// The local node; the inventory's first if absent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+}
+
+/// `policyc keygen`.
+#[derive(Args, Debug)]
+pub struct Keygen {
+    /// Where the private key goes; the public key goes beside it as `.pub.pem`.
+    #[arg(long, short, value_name = "FILE", default_value = "key.pem")]
+    pub(crate) output: PathBuf,
+}
+
+/// `policyc explain`.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// Number or name of the code; all are listed if absent.
+    pub(crate) code: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,18 @@
+//! One file per command.
+
+/// `policyc build`.
+pub(crate) mod build;
+/// `policyc check`.
+pub(crate) mod check;
+/// Products of stages as text.
+mod emit;
+/// `policyc explain`.
+pub(crate) mod explain;
+/// `policyc inspect`.
+pub(crate) mod inspect;
+/// `policyc keygen`.
+pub(crate) mod keygen;
+/// `policyc validate`.
+pub(crate) mod validate;
+/// `policyc verdicts`.
+pub(crate) mod verdicts;

@@ -1,0 +1,33 @@
+//! Products of stages as text.
+
+use policyc_ir::model::Model;
+use policyc_ir::print;
+use policyc_ir::resolve::Resolved;
+use policyc_ir::settings::Settings;
+
+use crate::args::Stage;
+use crate::pipeline::Front;
+
+/// The text form of a front-end stage; `None` for the later ones, which their commands print.
+pub(crate) fn front(
+    front: &Front,
+    settings: &Settings,
+    node: Option<&str>,
+    stage: Stage,
+) -> Option<String> {
+    let text = match stage {
+        Stage::Parse => format!("{:#?}", front.documents),
+        Stage::Validate => print::policies(&front.policies, &front.sources),
+        Stage::Normalise => print::rules(&front.rules, &front.sources),
+        Stage::Resolve | Stage::Model => {
+            let universe = front.universe(settings, node);
+            let resolved = Resolved::new(&front.rules, &universe);
+            match stage {
+                Stage::Resolve => print::resolved(&resolved),
+                _ => print::model(&Model::build(&resolved, settings)),
+            }
+        }
+        Stage::Verify | Stage::Lower | Stage::Bundle => return None,
+    };
+    Some(text)
+}

@@ -1,0 +1,39 @@
+//! The command line: reads files, runs the stages, prints.
+//!
+//! **Invariant.** The only crate that reads files or prints. It holds no meaning of its own: each command is a few
+//! calls into the stages.
+
+/// What users type.
+pub mod args;
+/// One file per command.
+mod command;
+/// Exit codes, the same in every format.
+pub mod exit;
+/// Files, folders and standard input, within limits.
+mod input;
+/// Whether an image fits the maps of the eBPF object.
+mod object;
+/// The only place that prints.
+mod output;
+/// The stages in order, as far as a command needs them.
+mod pipeline;
+
+use args::{Cli, Command};
+use exit::Exit;
+
+/// Runs a command.
+pub fn run(cli: Cli) -> Exit {
+    let result = match cli.command {
+        Command::Check(args) => command::check::run(&args),
+        Command::Build(args) => command::build::run(&args),
+        Command::Inspect(args) => command::inspect::run(&args),
+        Command::Validate(args) => command::validate::run(&args),
+        Command::Verdicts(args) => command::verdicts::run(&args),
+        Command::Keygen(args) => command::keygen::run(&args),
+        Command::Explain(args) => command::explain::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        output::complain(&error.to_string());
+        error.exit
+    })
+}

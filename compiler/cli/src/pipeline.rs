@@ -1,0 +1,137 @@
+//! The stages in order, as far as a command needs them.
+
+use std::path::PathBuf;
+
+use policyc_diag::{Diagnostic, Source, SourceMap, Span, codes};
+use policyc_ir::inventory::{self, Inventory};
+use policyc_ir::normalise;
+use policyc_ir::policy::PolicySet;
+use policyc_ir::rule::RuleSet;
+use policyc_ir::settings::Settings;
+use policyc_ir::universe::Universe;
+use policyc_syntax::ast::{Document, Object};
+use rayon::prelude::*;
+
+use crate::exit::Error;
+use crate::input;
+
+/// What has been read and understood.
+pub(crate) struct Front {
+    /// Every file.
+    pub(crate) sources: SourceMap,
+    /// Every document of the policy paths.
+    pub(crate) documents: Vec<Document>,
+    /// Policies that are valid and can be compiled.
+    pub(crate) policies: PolicySet,
+    /// Their rules.
+    pub(crate) rules: RuleSet,
+    /// What the cluster holds, from the inventory paths and from objects beside the policies.
+    pub(crate) inventory: Inventory,
+    /// Whether there is any inventory.
+    pub(crate) has_inventory: bool,
+    /// Faults so far.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads, parses, validates and normalises.
+///
+/// # Errors
+/// Paths that cannot be read.
+pub(crate) fn front(
+    policies: &[PathBuf],
+    inventory: &[PathBuf],
+    settings: &Settings,
+) -> Result<Front, Error> {
+    let mut sources = SourceMap::new();
+    if policies.is_empty() {
+        return Err(Error::usage(
+            "no policies given: name files or folders, or `-` for standard input",
+        ));
+    }
+    let read = input::read_all(policies, &mut sources)?;
+    let (documents, mut diagnostics) = parse(&read);
+    diagnostics.extend(unknown_kinds(&documents));
+    let sound: Vec<_> = documents
+        .iter()
+        .filter(|document| !faulty(document, &diagnostics))
+        .cloned()
+        .collect();
+    let (policies, faults) = PolicySet::admit(&sound, settings);
+    diagnostics.extend(faults);
+    let rules = normalise::normalise(&policies, settings);
+
+    let read = input::read_all(inventory, &mut sources)?;
+    let (mut objects, faults) = parse(&read);
+    diagnostics.extend(faults);
+    let beside = |document: &&Document| matches!(document.object, Object::Inventory(_));
+    objects.extend(documents.iter().filter(beside).cloned());
+    let (inventory, faults) = Inventory::read(&objects);
+    diagnostics.extend(faults);
+    let has_inventory = !inventory.pods.is_empty() || !inventory.nodes.is_empty();
+    Ok(Front {
+        sources,
+        documents,
+        policies,
+        rules,
+        inventory,
+        has_inventory,
+        diagnostics,
+    })
+}
+
+/// Parses files in parallel; documents and faults stay in the order of the files.
+pub(crate) fn parse(read: &[Source]) -> (Vec<Document>, Vec<Diagnostic>) {
+    let parsed: Vec<_> = read.par_iter().map(policyc_syntax::parse).collect();
+    let mut documents = Vec::new();
+    let mut diagnostics = Vec::new();
+    for file in parsed {
+        documents.extend(file.documents);
+        diagnostics.extend(file.diagnostics);
+    }
+    (documents, diagnostics)
+}
+
+/// Whether a fault was found inside a document: what is left of it must not be compiled.
+fn faulty(document: &Document, diagnostics: &[Diagnostic]) -> bool {
+    let errors = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.is_error());
+    errors
+        .filter_map(Diagnostic::span)
+        .any(|span| within(span, document.span))
+}
+
+/// Whether a span lies in another.
+pub(crate) fn within(inner: Span, outer: Span) -> bool {
+    inner.file == outer.file && outer.start <= inner.start && inner.start <= outer.end
+}
+
+/// Kinds that are policies, but not of the language this version compiles.
+fn unknown_kinds(documents: &[Document]) -> Vec<Diagnostic> {
+    const POLICIES: &[&str] = &[
+        "ClusterNetworkPolicy",
+        "AdminNetworkPolicy",
+        "BaselineAdminNetworkPolicy",
+    ];
+    let refused = documents
+        .iter()
+        .filter(|document| POLICIES.contains(&document.kind.value.as_str()));
+    let refused = refused.map(|document| {
+        let message = format!("`{}` is not supported yet", document.kind.value);
+        Diagnostic::new(codes::NOT_SUPPORTED, message)
+            .label(document.kind.span, "cannot be compiled")
+    });
+    refused.collect()
+}
+
+impl Front {
+    /// The universe of the inventory.
+    pub(crate) fn universe(&self, settings: &Settings, node: Option<&str>) -> Universe {
+        inventory::universe(&self.inventory, &self.rules, settings, node)
+    }
+
+    /// Whether anything was wrong.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
