@@ -4,12 +4,12 @@
 //! `Some(vec![])`, since Cilium treats the two differently. Strings are not interpreted here: a port is text, a CIDR
 //! is text, a label key is text.
 
+/// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
+pub mod cilium;
 /// Kubernetes objects that make up an inventory.
 pub mod inventory;
 /// Kubernetes NetworkPolicy.
 pub mod netpol;
-/// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
-pub mod cilium;
 
 use policyc_diag::{Span, Spanned};
 

@@ -62,25 +62,47 @@ trait Decode: Sized {
 
 impl<'a> Field<'a> {
     const fn new(name: &'a str) -> Self {
-        Self { name, element: false }
+        Self {
+            name,
+            element: false,
+        }
     }
 
     const fn element(self) -> Self {
-        Self { element: true, ..self }
+        Self {
+            element: true,
+            ..self
+        }
     }
 }
 
 impl std::fmt::Display for Field<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}`{}`", if self.element { "an element of " } else { "" }, self.name)
+        write!(
+            f,
+            "{}`{}`",
+            if self.element { "an element of " } else { "" },
+            self.name
+        )
     }
 }
 
 impl Context<'_> {
     /// Reports a fault of the object. In an inventory every fault has one code.
-    fn fault(&mut self, code: Code, message: String, span: Span, label: impl Into<String>) -> &mut Diagnostic {
-        let code = if self.reader == Reader::Inventory { codes::INVALID_INVENTORY } else { code };
-        self.diagnostics.push(Diagnostic::new(code, message).label(span, label));
+    fn fault(
+        &mut self,
+        code: Code,
+        message: String,
+        span: Span,
+        label: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let code = if self.reader == Reader::Inventory {
+            codes::INVALID_INVENTORY
+        } else {
+            code
+        };
+        self.diagnostics
+            .push(Diagnostic::new(code, message).label(span, label));
         let last = self.diagnostics.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "the element was pushed just above")]
         &mut self.diagnostics[last]
@@ -91,7 +113,12 @@ impl Context<'_> {
         let found = node.describe();
         let help = self.mend(node, field, expected);
         let message = format!("{field} takes {expected}, not {found}");
-        let fault = self.fault(codes::WRONG_TYPE, message, node.span, format!("this is {found}"));
+        let fault = self.fault(
+            codes::WRONG_TYPE,
+            message,
+            node.span,
+            format!("this is {found}"),
+        );
         fault.help.extend(help);
     }
 
@@ -100,11 +127,16 @@ impl Context<'_> {
         let written = self.written(node.span);
         match (expected, node.describe()) {
             (_, "null") => Some(format!("leave `{}` out, or give it a value", field.name)),
-            ("a string" | "a number or a string", "a boolean" | "a number") if written.len() <= 64 => {
+            ("a string" | "a number or a string", "a boolean" | "a number")
+                if written.len() <= 64 =>
+            {
                 Some(format!("quote it: `\"{written}\"`"))
             }
             ("a number" | "a boolean", "a string") => Some("write it without quotes".to_owned()),
-            ("a list", _) => Some(format!("write `{}` as a list, each element after a `-`", field.name)),
+            ("a list", _) => Some(format!(
+                "write `{}` as a list, each element after a `-`",
+                field.name
+            )),
             _ => None,
         }
     }

@@ -31,7 +31,9 @@ pub fn parse(source: &Source) -> Parsed {
     if source.text.len() > limits::FILE_BYTES {
         let mebibytes = limits::FILE_BYTES >> 20;
         let message = format!("`{}` is larger than {mebibytes} MiB", source.name);
-        parsed.diagnostics.push(Diagnostic::new(codes::UNREADABLE_INPUT, message).label(Span::new(source.id, 0, 0), ""));
+        parsed.diagnostics.push(
+            Diagnostic::new(codes::UNREADABLE_INPUT, message).label(Span::new(source.id, 0, 0), ""),
+        );
         return parsed;
     }
     let mut index = 0;

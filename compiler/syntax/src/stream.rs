@@ -20,7 +20,11 @@ pub(crate) struct Slice<'s> {
 /// The documents of a file in order. A byte order mark is passed over.
 pub(crate) fn documents(source: &Source) -> Vec<Slice<'_>> {
     let text = &*source.text;
-    let mut cuts = vec![if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }];
+    let mut cuts = vec![if text.starts_with('\u{feff}') {
+        '\u{feff}'.len_utf8()
+    } else {
+        0
+    }];
     let mut at = 0;
     // Directives belong to the document after their `---`.
     let mut directives = Directives::default();
@@ -38,15 +42,23 @@ pub(crate) fn documents(source: &Source) -> Vec<Slice<'_>> {
     }
     cuts.push(text.len());
     let pairs = cuts.iter().zip(cuts.iter().skip(1));
-    pairs.filter_map(|(&start, &end)| slice(source, start, end)).filter(|slice| !slice.text.trim().is_empty()).collect()
+    pairs
+        .filter_map(|(&start, &end)| slice(source, start, end))
+        .filter(|slice| !slice.text.trim().is_empty())
+        .collect()
 }
 
 fn slice(source: &Source, start: usize, end: usize) -> Option<Slice<'_>> {
-    Some(Slice { file: source.id, text: source.text.get(start..end)?, base: u32::try_from(start).ok()? })
+    Some(Slice {
+        file: source.id,
+        text: source.text.get(start..end)?,
+        base: u32::try_from(start).ok()?,
+    })
 }
 
 fn marker(line: &str, mark: &str) -> bool {
-    line.strip_prefix(mark).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+    line.strip_prefix(mark)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 
 /// Whether what came since the last cut is directives and comments only.
@@ -82,19 +94,28 @@ mod tests {
         for (text, wanted) in [
             ("a: 1\n", vec![(0, "a: 1\n")]),
             ("a: 1\n---\nb: 2\n", vec![(0, "a: 1\n"), (5, "---\nb: 2\n")]),
-            ("---\r\na: 1\r\n--- # x\r\nb", vec![(0, "---\r\na: 1\r\n"), (11, "--- # x\r\nb")]),
+            (
+                "---\r\na: 1\r\n--- # x\r\nb",
+                vec![(0, "---\r\na: 1\r\n"), (11, "--- # x\r\nb")],
+            ),
             ("a: ---\n ---\n----\n", vec![(0, "a: ---\n ---\n----\n")]),
             ("\u{feff}a: 1\n", vec![(3, "a: 1\n")]),
-            ("%YAML 1.2\n---\na: 1\n...\n%YAML 1.2\n---\nb\n", vec![
-                (0, "%YAML 1.2\n---\na: 1\n...\n"),
-                (24, "%YAML 1.2\n---\nb\n"),
-            ]),
+            (
+                "%YAML 1.2\n---\na: 1\n...\n%YAML 1.2\n---\nb\n",
+                vec![
+                    (0, "%YAML 1.2\n---\na: 1\n...\n"),
+                    (24, "%YAML 1.2\n---\nb\n"),
+                ],
+            ),
             ("---\n---\n", vec![(0, "---\n"), (4, "---\n")]),
             ("", vec![]),
         ] {
             let mut map = SourceMap::new();
             let source = map.add("x", text);
-            let cut: Vec<_> = documents(&source).iter().map(|slice| (slice.base, slice.text)).collect();
+            let cut: Vec<_> = documents(&source)
+                .iter()
+                .map(|slice| (slice.base, slice.text))
+                .collect();
             assert_eq!(cut, wanted, "{text:?}");
         }
     }

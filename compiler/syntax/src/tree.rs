@@ -2,10 +2,10 @@
 
 /// From parser events to a tree.
 mod build;
-/// Characters to bytes, and the ends of things.
-mod place;
 /// Bounds on what is read.
 pub mod limits;
+/// Characters to bytes, and the ends of things.
+mod place;
 /// What an unquoted scalar means.
 pub mod scalar;
 

@@ -219,8 +219,7 @@ impl Parser<'_> {
             return Ok(None);
         };
         let most = match high {
-            None => least,
-            Some("") => least,
+            None | Some("") => least,
             Some(high) => match number(high) {
                 Some(most) => most,
                 None => return Ok(None),
@@ -292,7 +291,7 @@ mod tests {
             r"[\d\]]",
             r"\pL\p{Greek}\P{^Lu}",
             r"\x41\x{10FFFF}\012\07",
-            r"\Qa(b\E)?",
+            r"(\Qa(b\E)?",
             r"\Q(",
             r"\.\-\/\_",
             "^$",

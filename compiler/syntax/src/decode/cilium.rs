@@ -6,8 +6,8 @@ use super::meta::Pairs;
 use super::scalar::list;
 use super::{Context, Decode, Field, Table};
 use crate::ast::cilium::{
-    Authentication, CidrRule, DefaultDeny, Egress, Fqdn, IcmpField, IcmpRule, Ingress, Policy, Rule, Service,
-    ServiceName, ServiceSelector,
+    Authentication, CidrRule, DefaultDeny, Egress, Fqdn, IcmpField, IcmpRule, Ingress, Policy,
+    Rule, Service, ServiceName, ServiceSelector,
 };
 use crate::ast::{List, Text};
 use crate::tree::Node;
@@ -21,7 +21,10 @@ pub(super) enum Section {
 
 /// Reads `spec` and `specs`.
 pub(super) fn policy(table: &mut Table<'_, '_>, cx: &mut Context<'_>) -> Policy {
-    Policy { spec: table.optional("spec", cx), specs: table.optional("specs", cx) }
+    Policy {
+        spec: table.optional("spec", cx),
+        specs: table.optional("specs", cx),
+    }
 }
 
 impl Decode for Rule {
@@ -37,7 +40,9 @@ impl Decode for Rule {
             egress_deny: section("egressDeny", Section::Deny, egress, &mut table, cx),
             enable_default_deny: table.optional("enableDefaultDeny", cx),
             description: table.optional("description", cx),
-            labels: table.optional::<List<Label>>("labels", cx).map(|list| list.span),
+            labels: table
+                .optional::<List<Label>>("labels", cx)
+                .map(|list| list.span),
             log: table.optional::<Log>("log", cx).and_then(|log| log.0),
         };
         table.finish(cx);
@@ -53,10 +58,17 @@ fn section<T>(
     cx: &mut Context<'_>,
 ) -> Option<List<T>> {
     let node = table.node(name, cx, "a list")?;
-    list(node, Field::new(name), cx, |node, field, cx| read(node, field, cx, kind))
+    list(node, Field::new(name), cx, |node, field, cx| {
+        read(node, field, cx, kind)
+    })
 }
 
-fn ingress(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>, kind: Section) -> Option<Ingress> {
+fn ingress(
+    node: &Node<'_>,
+    field: Field<'_>,
+    cx: &mut Context<'_>,
+    kind: Section,
+) -> Option<Ingress> {
     let mut table = Table::open(node, field, cx)?;
     let entry = Ingress {
         span: table.span,
@@ -69,13 +81,22 @@ fn ingress(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>, kind: Sectio
         from_requires: table.optional("fromRequires", cx),
         to_ports: section("toPorts", kind, super::ports::rule, &mut table, cx),
         icmps: table.optional("icmps", cx),
-        authentication: if kind == Section::Allow { table.optional("authentication", cx) } else { None },
+        authentication: if kind == Section::Allow {
+            table.optional("authentication", cx)
+        } else {
+            None
+        },
     };
     table.finish(cx);
     Some(entry)
 }
 
-fn egress(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>, kind: Section) -> Option<Egress> {
+fn egress(
+    node: &Node<'_>,
+    field: Field<'_>,
+    cx: &mut Context<'_>,
+    kind: Section,
+) -> Option<Egress> {
     let mut table = Table::open(node, field, cx)?;
     let entry = Egress {
         span: table.span,
@@ -87,16 +108,28 @@ fn egress(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>, kind: Section
         to_services: table.optional("toServices", cx),
         to_groups: groups("toGroups", &mut table, cx),
         to_requires: table.optional("toRequires", cx),
-        to_fqdns: if kind == Section::Allow { table.optional("toFQDNs", cx) } else { None },
+        to_fqdns: if kind == Section::Allow {
+            table.optional("toFQDNs", cx)
+        } else {
+            None
+        },
         to_ports: section("toPorts", kind, super::ports::rule, &mut table, cx),
         icmps: table.optional("icmps", cx),
-        authentication: if kind == Section::Allow { table.optional("authentication", cx) } else { None },
+        authentication: if kind == Section::Allow {
+            table.optional("authentication", cx)
+        } else {
+            None
+        },
     };
     table.finish(cx);
     Some(entry)
 }
 
-fn groups(name: &'static str, table: &mut Table<'_, '_>, cx: &mut Context<'_>) -> Option<List<Span>> {
+fn groups(
+    name: &'static str,
+    table: &mut Table<'_, '_>,
+    cx: &mut Context<'_>,
+) -> Option<List<Span>> {
     let node = table.node(name, cx, "a list")?;
     list(node, Field::new(name), cx, |node, field, cx| {
         let mut table = Table::open(node, field, cx)?;
@@ -150,7 +183,11 @@ impl Decode for DefaultDeny {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let ingress = table.optional("ingress", cx);
-        let value = Self { span: table.span, ingress, egress: table.optional("egress", cx) };
+        let value = Self {
+            span: table.span,
+            ingress,
+            egress: table.optional("egress", cx),
+        };
         table.finish(cx);
         Some(value)
     }
@@ -175,7 +212,11 @@ impl Decode for Service {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let by_name = table.optional("k8sService", cx);
-        let service = Self { span: table.span, by_name, by_selector: table.optional("k8sServiceSelector", cx) };
+        let service = Self {
+            span: table.span,
+            by_name,
+            by_selector: table.optional("k8sServiceSelector", cx),
+        };
         table.finish(cx);
         Some(service)
     }
@@ -185,7 +226,11 @@ impl Decode for ServiceName {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let name = table.optional("serviceName", cx);
-        let service = Self { span: table.span, name, namespace: table.optional("namespace", cx) };
+        let service = Self {
+            span: table.span,
+            name,
+            namespace: table.optional("namespace", cx),
+        };
         table.finish(cx);
         Some(service)
     }
@@ -195,7 +240,11 @@ impl Decode for ServiceSelector {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let selector = table.required("selector", cx);
-        let service = Self { span: table.span, selector, namespace: table.optional("namespace", cx) };
+        let service = Self {
+            span: table.span,
+            selector,
+            namespace: table.optional("namespace", cx),
+        };
         table.finish(cx);
         Some(service)
     }
@@ -205,7 +254,11 @@ impl Decode for Fqdn {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let match_name = table.optional("matchName", cx);
-        let fqdn = Self { span: table.span, match_name, match_pattern: table.optional("matchPattern", cx) };
+        let fqdn = Self {
+            span: table.span,
+            match_name,
+            match_pattern: table.optional("matchPattern", cx),
+        };
         table.finish(cx);
         Some(fqdn)
     }
@@ -214,7 +267,10 @@ impl Decode for Fqdn {
 impl Decode for IcmpRule {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
-        let rule = Self { span: table.span, fields: table.optional("fields", cx) };
+        let rule = Self {
+            span: table.span,
+            fields: table.optional("fields", cx),
+        };
         table.finish(cx);
         Some(rule)
     }
@@ -224,7 +280,11 @@ impl Decode for IcmpField {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let family = table.optional("family", cx);
-        let icmp = Self { span: table.span, family, kind: table.required("type", cx) };
+        let icmp = Self {
+            span: table.span,
+            family,
+            kind: table.required("type", cx),
+        };
         table.finish(cx);
         Some(icmp)
     }
@@ -233,7 +293,10 @@ impl Decode for IcmpField {
 impl Decode for Authentication {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
-        let authentication = Self { span: table.span, mode: table.required("mode", cx) };
+        let authentication = Self {
+            span: table.span,
+            mode: table.required("mode", cx),
+        };
         table.finish(cx);
         Some(authentication)
     }

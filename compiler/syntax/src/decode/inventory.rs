@@ -4,7 +4,9 @@ use policyc_diag::Spanned;
 
 use super::meta::Pairs;
 use super::{Context, Decode, Field, Table};
-use crate::ast::inventory::{Backends, CidrGroup, ContainerPort, Node as NodeObject, Pod, Service, ServicePort, Workload};
+use crate::ast::inventory::{
+    Backends, CidrGroup, ContainerPort, Node as NodeObject, Pod, Service, ServicePort, Workload,
+};
 use crate::ast::{List, Meta, Text};
 use crate::tree::Node;
 
@@ -12,14 +14,21 @@ use crate::tree::Node;
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// A mapping of which one field is read.
-fn inner<T: Decode>(node: Option<&Node<'_>>, parent: &'static str, name: &'static str, cx: &mut Context<'_>) -> Option<T> {
+fn inner<T: Decode>(
+    node: Option<&Node<'_>>,
+    parent: &'static str,
+    name: &'static str,
+    cx: &mut Context<'_>,
+) -> Option<T> {
     let mut table = Table::open(node.filter(|node| !node.is_null())?, Field::new(parent), cx)?;
     table.optional(name, cx)
 }
 
 /// `spec.externalCIDRs` of a CiliumCIDRGroup.
 pub(super) fn cidr_group(table: &mut Table<'_, '_>, cx: &mut Context<'_>) -> CidrGroup {
-    table.required::<CidrGroup>("spec", cx).unwrap_or(CidrGroup { cidrs: None })
+    table
+        .required::<CidrGroup>("spec", cx)
+        .unwrap_or(CidrGroup { cidrs: None })
 }
 
 impl Decode for CidrGroup {
@@ -35,13 +44,20 @@ impl Decode for CidrGroup {
 pub(super) fn node(table: &mut Table<'_, '_>, cx: &mut Context<'_>) -> NodeObject {
     let status = table.raw("status");
     let addresses = inner::<List<Address>>(status, "status", "addresses", cx);
-    let used = |address: &Address| matches!(address.kind.value.as_str(), "InternalIP" | "ExternalIP");
+    let used =
+        |address: &Address| matches!(address.kind.value.as_str(), "InternalIP" | "ExternalIP");
     let spec = table.raw("spec");
     let pod_cidrs = inner::<List<Text>>(spec, "spec", "podCIDRs", cx).map(|list| list.items);
     let single = inner::<Text>(spec, "spec", "podCIDR", cx);
     NodeObject {
-        addresses: items(addresses).into_iter().filter(used).map(|address| address.address).collect(),
-        pod_cidrs: pod_cidrs.filter(|cidrs| !cidrs.is_empty()).unwrap_or_else(|| single.into_iter().collect()),
+        addresses: items(addresses)
+            .into_iter()
+            .filter(used)
+            .map(|address| address.address)
+            .collect(),
+        pod_cidrs: pod_cidrs
+            .filter(|cidrs| !cidrs.is_empty())
+            .unwrap_or_else(|| single.into_iter().collect()),
     }
 }
 
@@ -54,7 +70,10 @@ impl Decode for Address {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let kind = table.required("type", cx);
-        Some(Self { address: table.required("address", cx)?, kind: kind? })
+        Some(Self {
+            address: table.required("address", cx)?,
+            kind: kind?,
+        })
     }
 }
 
@@ -73,7 +92,14 @@ pub(super) fn pod(table: &mut Table<'_, '_>, cx: &mut Context<'_>) -> Pod {
 }
 
 fn empty_pod() -> Pod {
-    Pod { node: None, host_network: false, service_account: None, addresses: Vec::new(), phase: None, ports: Vec::new() }
+    Pod {
+        node: None,
+        host_network: false,
+        service_account: None,
+        addresses: Vec::new(),
+        phase: None,
+        ports: Vec::new(),
+    }
 }
 
 impl Decode for Pod {
@@ -83,9 +109,14 @@ impl Decode for Pod {
         let account = table.optional("serviceAccountName", cx);
         Some(Self {
             node: table.optional("nodeName", cx),
-            host_network: table.optional::<Spanned<bool>>("hostNetwork", cx).is_some_and(|value| value.value),
+            host_network: table
+                .optional::<Spanned<bool>>("hostNetwork", cx)
+                .is_some_and(|value| value.value),
             service_account: account.or_else(|| table.optional("serviceAccount", cx)),
-            ports: items(containers).into_iter().flat_map(|container| container.0).collect(),
+            ports: items(containers)
+                .into_iter()
+                .flat_map(|container| container.0)
+                .collect(),
             ..empty_pod()
         })
     }
@@ -105,7 +136,11 @@ impl Decode for ContainerPort {
         let mut table = Table::open(node, field, cx)?;
         let name = table.optional("name", cx);
         let number = table.required("containerPort", cx);
-        Some(Self { name, number: number?, protocol: table.optional("protocol", cx) })
+        Some(Self {
+            name,
+            number: number?,
+            protocol: table.optional("protocol", cx),
+        })
     }
 }
 
@@ -128,7 +163,9 @@ pub(super) fn workload(table: &mut Table<'_, '_>, cx: &mut Context<'_>) -> Workl
 /// CronJob: the pods of `spec.jobTemplate.spec.template`.
 pub(super) fn cron_job(table: &mut Table<'_, '_>, cx: &mut Context<'_>) -> Workload {
     let spec = table.raw("spec");
-    inner::<JobTemplate>(spec, "spec", "jobTemplate", cx).and_then(|job| job.0).unwrap_or_else(empty_workload)
+    inner::<JobTemplate>(spec, "spec", "jobTemplate", cx)
+        .and_then(|job| job.0)
+        .unwrap_or_else(empty_workload)
 }
 
 struct JobTemplate(Option<Workload>);
@@ -142,7 +179,10 @@ impl Decode for JobTemplate {
 }
 
 fn empty_workload() -> Workload {
-    Workload { labels: Vec::new(), pod: empty_pod() }
+    Workload {
+        labels: Vec::new(),
+        pod: empty_pod(),
+    }
 }
 
 impl Decode for Workload {
@@ -151,26 +191,40 @@ impl Decode for Workload {
         let metadata = table.raw("metadata");
         let labels = inner::<Pairs>(metadata, "metadata", "labels", cx);
         let pod = table.optional("spec", cx).unwrap_or_else(empty_pod);
-        Some(Self { labels: labels.unwrap_or_default().0, pod })
+        Some(Self {
+            labels: labels.unwrap_or_default().0,
+            pod,
+        })
     }
 }
 
 /// Service.
 pub(super) fn service(table: &mut Table<'_, '_>, cx: &mut Context<'_>) -> Service {
-    table.optional("spec", cx).unwrap_or(Service { selector: None, addresses: Vec::new(), ports: Vec::new() })
+    table.optional("spec", cx).unwrap_or(Service {
+        selector: None,
+        addresses: Vec::new(),
+        ports: Vec::new(),
+    })
 }
 
 impl Decode for Service {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let selector = table.optional::<Pairs>("selector", cx).map(|pairs| pairs.0);
-        let all = table.optional::<List<Text>>("clusterIPs", cx).map(|list| list.items);
+        let all = table
+            .optional::<List<Text>>("clusterIPs", cx)
+            .map(|list| list.items);
         let single = table.optional::<Text>("clusterIP", cx);
-        let addresses = all.filter(|all| !all.is_empty()).unwrap_or_else(|| single.into_iter().collect());
+        let addresses = all
+            .filter(|all| !all.is_empty())
+            .unwrap_or_else(|| single.into_iter().collect());
         Some(Self {
             selector: selector.filter(|pairs| !pairs.is_empty()),
             // A headless service says `None`; an empty address is one not yet given.
-            addresses: addresses.into_iter().filter(|text| text.value != "None" && !text.value.is_empty()).collect(),
+            addresses: addresses
+                .into_iter()
+                .filter(|text| text.value != "None" && !text.value.is_empty())
+                .collect(),
             ports: items(table.optional("ports", cx)),
         })
     }
@@ -181,17 +235,27 @@ impl Decode for ServicePort {
         let mut table = Table::open(node, field, cx)?;
         let name = table.optional("name", cx);
         let port = table.required("port", cx);
-        Some(Self { name, port: port?, protocol: table.optional("protocol", cx) })
+        Some(Self {
+            name,
+            port: port?,
+            protocol: table.optional("protocol", cx),
+        })
     }
 }
 
 /// EndpointSlice.
 pub(super) fn slice(table: &mut Table<'_, '_>, meta: &Meta, cx: &mut Context<'_>) -> Backends {
-    let service = meta.labels.iter().find(|(key, _)| key.value == SERVICE_NAME);
+    let service = meta
+        .labels
+        .iter()
+        .find(|(key, _)| key.value == SERVICE_NAME);
     let endpoints = items(table.optional::<List<Endpoint>>("endpoints", cx));
     Backends {
         service: service.map(|(_, name)| name.clone()),
-        addresses: endpoints.into_iter().flat_map(|endpoint| endpoint.0).collect(),
+        addresses: endpoints
+            .into_iter()
+            .flat_map(|endpoint| endpoint.0)
+            .collect(),
         ports: items(table.optional("ports", cx)),
     }
 }
@@ -207,9 +271,15 @@ impl Decode for Endpoint {
 
 /// Endpoints.
 pub(super) fn endpoints(table: &mut Table<'_, '_>, meta: &Meta, cx: &mut Context<'_>) -> Backends {
-    let mut backends = Backends { service: meta.name.clone(), addresses: Vec::new(), ports: Vec::new() };
+    let mut backends = Backends {
+        service: meta.name.clone(),
+        addresses: Vec::new(),
+        ports: Vec::new(),
+    };
     for subset in items(table.optional::<List<Subset>>("subsets", cx)) {
-        backends.addresses.extend(subset.addresses.into_iter().map(|ip| ip.0));
+        backends
+            .addresses
+            .extend(subset.addresses.into_iter().map(|ip| ip.0));
         backends.ports.extend(subset.ports);
     }
     backends
@@ -224,7 +294,10 @@ impl Decode for Subset {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let addresses = items(table.optional("addresses", cx));
-        Some(Self { addresses, ports: items(table.optional("ports", cx)) })
+        Some(Self {
+            addresses,
+            ports: items(table.optional("ports", cx)),
+        })
     }
 }
 

@@ -42,7 +42,12 @@ fn read(node: &Node<'_>, cx: &mut Context<'_>) -> Option<Meta> {
     table.ignore(OTHER);
     let span = table.span;
     table.finish(cx);
-    Some(Meta { span, name, namespace, labels: labels.unwrap_or_default().0 })
+    Some(Meta {
+        span,
+        name,
+        namespace,
+        labels: labels.unwrap_or_default().0,
+    })
 }
 
 /// A mapping from text to text, in writing order.
@@ -95,6 +100,11 @@ impl Decode for Requirement {
         let values = table.optional("values", cx);
         let span = table.span;
         table.finish(cx);
-        Some(Self { span, key: key?, operator: operator?, values })
+        Some(Self {
+            span,
+            key: key?,
+            operator: operator?,
+            values,
+        })
     }
 }

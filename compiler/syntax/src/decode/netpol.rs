@@ -8,15 +8,29 @@ use crate::tree::Node;
 
 /// Reads `spec`, `None` if the object has none.
 pub(super) fn policy(spec: Option<&Node<'_>>, cx: &mut Context<'_>) -> Policy {
-    let absent = Policy { span: None, pod_selector: None, policy_types: None, ingress: None, egress: None };
-    let Some(mut table) = spec.and_then(|node| Table::open(node, Field::new("spec"), cx)) else { return absent };
+    let absent = Policy {
+        span: None,
+        pod_selector: None,
+        policy_types: None,
+        ingress: None,
+        egress: None,
+    };
+    let Some(mut table) = spec.and_then(|node| Table::open(node, Field::new("spec"), cx)) else {
+        return absent;
+    };
     let pod_selector = table.optional("podSelector", cx);
     let policy_types = table.optional::<List<Text>>("policyTypes", cx);
     let ingress = rules("ingress", "from", &mut table, cx);
     let egress = rules("egress", "to", &mut table, cx);
     let span = Some(table.span);
     table.finish(cx);
-    Policy { span, pod_selector, policy_types, ingress, egress }
+    Policy {
+        span,
+        pod_selector,
+        policy_types,
+        ingress,
+        egress,
+    }
 }
 
 fn rules(
@@ -28,7 +42,11 @@ fn rules(
     let node = table.node(name, cx, "a list")?;
     list(node, Field::new(name), cx, |node, field, cx| {
         let mut table = Table::open(node, field, cx)?;
-        let rule = Rule { span: table.span, peers: table.optional(peers, cx), ports: table.optional("ports", cx) };
+        let rule = Rule {
+            span: table.span,
+            peers: table.optional(peers, cx),
+            ports: table.optional("ports", cx),
+        };
         table.finish(cx);
         Some(rule)
     })
@@ -52,7 +70,11 @@ impl Decode for IpBlock {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let cidr = table.optional("cidr", cx);
-        let block = Self { span: table.span, cidr, except: table.optional("except", cx) };
+        let block = Self {
+            span: table.span,
+            cidr,
+            except: table.optional("except", cx),
+        };
         table.finish(cx);
         Some(block)
     }

@@ -7,7 +7,12 @@ use crate::ast::cilium::{HeaderMatch, Http, L7, Listener, Port, PortRule, Secret
 use crate::tree::Node;
 
 /// Reads an element of `toPorts`; where a section denies, it has only `ports`.
-pub(super) fn rule(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>, kind: Section) -> Option<PortRule> {
+pub(super) fn rule(
+    node: &Node<'_>,
+    field: Field<'_>,
+    cx: &mut Context<'_>,
+    kind: Section,
+) -> Option<PortRule> {
     let mut table = Table::open(node, field, cx)?;
     let ports = table.optional("ports", cx);
     let span = table.span;
@@ -50,9 +55,16 @@ impl Decode for L7 {
         let mut table = Table::open(node, field, cx)?;
         let http = table.optional("http", cx);
         let dns = table.optional("dns", cx);
-        let mut place = |name| table.raw(name).map(|node| node.span);
+        let mut place = |name| table.hidden(name).map(|node| node.span);
         let (kafka, l7proto, l7) = (place("kafka"), place("l7proto"), place("l7"));
-        let rules = Self { span: table.span, http, dns, kafka, l7proto, l7 };
+        let rules = Self {
+            span: table.span,
+            http,
+            dns,
+            kafka,
+            l7proto,
+            l7,
+        };
         table.finish(cx);
         Some(rules)
     }
@@ -93,7 +105,11 @@ impl Decode for Secret {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let namespace = table.optional("namespace", cx);
-        let secret = Self { span: table.span, namespace, name: table.required("name", cx) };
+        let secret = Self {
+            span: table.span,
+            namespace,
+            name: table.required("name", cx),
+        };
         table.finish(cx);
         Some(secret)
     }
@@ -103,10 +119,17 @@ impl Decode for Listener {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
         let config = table.required::<EnvoyConfig>("envoyConfig", cx);
-        let (config_kind, config_name) = config.map_or((None, None), |config| (config.kind, config.name));
+        let (config_kind, config_name) =
+            config.map_or((None, None), |config| (config.kind, config.name));
         let name = table.required("name", cx);
         let priority = table.optional("priority", cx);
-        let listener = Self { span: table.span, config_kind, config_name, name, priority };
+        let listener = Self {
+            span: table.span,
+            config_kind,
+            config_name,
+            name,
+            priority,
+        };
         table.finish(cx);
         Some(listener)
     }
@@ -120,7 +143,10 @@ struct EnvoyConfig {
 impl Decode for EnvoyConfig {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
-        let config = Self { kind: table.optional("kind", cx), name: table.required("name", cx) };
+        let config = Self {
+            kind: table.optional("kind", cx),
+            name: table.required("name", cx),
+        };
         table.finish(cx);
         Some(config)
     }

@@ -26,7 +26,11 @@ impl Decode for Spanned<i64> {
             return Some(Self::new(value, node.span));
         }
         let number = matches!(node.value, Value::Scalar(Scalar::Float(_)));
-        cx.wrong_type(node, field, if number { "an integer" } else { Self::EXPECTED });
+        cx.wrong_type(
+            node,
+            field,
+            if number { "an integer" } else { Self::EXPECTED },
+        );
         None
     }
 }
@@ -47,17 +51,7 @@ impl Decode for Spanned<IcmpType> {
     const EXPECTED: &'static str = "a number or a string";
 
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
-        let value = match &node.value {
-            Value::Scalar(Scalar::Text(text)) => IcmpType::Name(text.clone().into_owned()),
-            _ => match integer(node) {
-                Some(number) => IcmpType::Number(number),
-                None => {
-                    cx.wrong_type(node, field, Self::EXPECTED);
-                    return None;
-                }
-            },
-        };
-        Some(Self::new(value, node.span))
+        either(node, field, cx, IcmpType::Number, IcmpType::Name)
     }
 }
 
@@ -65,18 +59,29 @@ impl Decode for Spanned<PortValue> {
     const EXPECTED: &'static str = "a number or a string";
 
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
-        let value = match &node.value {
-            Value::Scalar(Scalar::Text(text)) => PortValue::Name(text.clone().into_owned()),
-            _ => match integer(node) {
-                Some(number) => PortValue::Number(number),
-                None => {
-                    cx.wrong_type(node, field, Self::EXPECTED);
-                    return None;
-                }
-            },
-        };
-        Some(Self::new(value, node.span))
+        either(node, field, cx, PortValue::Number, PortValue::Name)
     }
+}
+
+/// A number or text, whichever it is.
+fn either<T>(
+    node: &Node<'_>,
+    field: Field<'_>,
+    cx: &mut Context<'_>,
+    number: impl Fn(i64) -> T,
+    name: impl Fn(String) -> T,
+) -> Option<Spanned<T>>
+where
+    Spanned<T>: Decode,
+{
+    let value = match &node.value {
+        Value::Scalar(Scalar::Text(text)) => Some(name(text.clone().into_owned())),
+        _ => integer(node).map(number),
+    };
+    if value.is_none() {
+        cx.wrong_type(node, field, Spanned::<T>::EXPECTED);
+    }
+    value.map(|value| Spanned::new(value, node.span))
 }
 
 /// An element of which only the place is kept.
@@ -111,15 +116,22 @@ pub(super) fn list<T>(
     for element in &**nodes {
         items.extend(read(element, field.element(), cx));
     }
-    Some(List { span: node.span, items })
+    Some(List {
+        span: node.span,
+        items,
+    })
 }
 
 /// An integer, or a number without a fraction, which JSON does not tell apart from one.
 fn integer(node: &Node<'_>) -> Option<i64> {
     match node.value {
         Value::Scalar(Scalar::Int(value)) => Some(value),
-        Value::Scalar(Scalar::Float(value)) if value.fract() == 0.0 && value.abs() < 1e15 => {
-            #[expect(clippy::cast_possible_truncation, reason = "whole and below 2⁵³, checked above")]
+        Value::Scalar(Scalar::Float(value)) if value.fract() == 0.0 && value.abs() < 1e15 =>
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "whole and below 2⁵³, checked above"
+            )]
             Some(value as i64)
         }
         _ => None,

@@ -11,6 +11,8 @@ pub(super) struct Table<'n, 's> {
     field: Field<'n>,
     entries: &'n [Entry<'s>],
     known: Vec<&'static str>,
+    /// Fields that are no fault, but no one's intention either.
+    passed: Vec<&'static str>,
 }
 
 impl<'n, 's> Table<'n, 's> {
@@ -20,17 +22,40 @@ impl<'n, 's> Table<'n, 's> {
             cx.wrong_type(node, field, "a mapping");
             return None;
         };
-        Some(Self { span: node.span, field, entries, known: Vec::with_capacity(16) })
+        Some(Self {
+            span: node.span,
+            field,
+            entries,
+            known: Vec::with_capacity(16),
+            passed: Vec::new(),
+        })
     }
 
     /// The value of a field, null or not.
     pub(super) fn raw(&mut self, name: &'static str) -> Option<&'n Node<'s>> {
         self.known.push(name);
-        self.entries.iter().find(|entry| entry.key.value == name).map(|entry| &entry.value)
+        self.entries
+            .iter()
+            .find(|entry| entry.key.value == name)
+            .map(|entry| &entry.value)
+    }
+
+    /// The value of a field that messages do not offer.
+    pub(super) fn hidden(&mut self, name: &'static str) -> Option<&'n Node<'s>> {
+        self.passed.push(name);
+        self.entries
+            .iter()
+            .find(|entry| entry.key.value == name)
+            .map(|entry| &entry.value)
     }
 
     /// A field's value. Null is absent, or a fault where the schema refuses it.
-    pub(super) fn node(&mut self, name: &'static str, cx: &mut Context<'_>, expected: &str) -> Option<&'n Node<'s>> {
+    pub(super) fn node(
+        &mut self,
+        name: &'static str,
+        cx: &mut Context<'_>,
+        expected: &str,
+    ) -> Option<&'n Node<'s>> {
         let node = self.raw(name)?;
         if !node.is_null() {
             return Some(node);
@@ -42,17 +67,30 @@ impl<'n, 's> Table<'n, 's> {
     }
 
     /// A field that may be absent.
-    pub(super) fn optional<T: Decode>(&mut self, name: &'static str, cx: &mut Context<'_>) -> Option<T> {
+    pub(super) fn optional<T: Decode>(
+        &mut self,
+        name: &'static str,
+        cx: &mut Context<'_>,
+    ) -> Option<T> {
         let node = self.node(name, cx, T::EXPECTED)?;
         T::decode(node, Field::new(name), cx)
     }
 
     /// A field that must be present.
-    pub(super) fn required<T: Decode>(&mut self, name: &'static str, cx: &mut Context<'_>) -> Option<T> {
+    pub(super) fn required<T: Decode>(
+        &mut self,
+        name: &'static str,
+        cx: &mut Context<'_>,
+    ) -> Option<T> {
         let node = self.raw(name);
         if node.is_none_or(Node::is_null) {
             let message = format!("{} lacks the field `{name}`", self.field);
-            cx.fault(codes::MISSING_FIELD, message, self.span, format!("`{name}` is missing"));
+            cx.fault(
+                codes::MISSING_FIELD,
+                message,
+                self.span,
+                format!("`{name}` is missing"),
+            );
             return None;
         }
         T::decode(node?, Field::new(name), cx)
@@ -60,7 +98,7 @@ impl<'n, 's> Table<'n, 's> {
 
     /// Fields that are someone else's business.
     pub(super) fn ignore(&mut self, names: &[&'static str]) {
-        self.known.extend(names);
+        self.passed.extend(names);
     }
 
     /// Reports all fields that nobody asked for.
@@ -68,14 +106,21 @@ impl<'n, 's> Table<'n, 's> {
         if cx.reader == Reader::Inventory {
             return;
         }
-        for entry in self.entries.iter().filter(|entry| !self.known.contains(&&*entry.key.value)) {
+        let unknown = |key: &str| !self.known.contains(&key) && !self.passed.contains(&key);
+        for entry in self
+            .entries
+            .iter()
+            .filter(|entry| unknown(&entry.key.value))
+        {
             let key = &*entry.key.value;
             let shown: String = key.chars().take(64).collect();
             let message = format!("unknown field `{shown}`");
             let help = suggest::did_you_mean(key, self.known.iter().copied())
                 .unwrap_or_else(|| format!("fields here: {}", self.known.join(", ")));
             let label = format!("{} has no such field", self.field);
-            cx.fault(codes::UNKNOWN_FIELD, message, entry.key.span, label).help.push(help);
+            cx.fault(codes::UNKNOWN_FIELD, message, entry.key.span, label)
+                .help
+                .push(help);
         }
     }
 }

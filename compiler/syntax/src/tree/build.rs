@@ -21,7 +21,13 @@ pub(crate) fn parse<'s>(slice: &Slice<'s>) -> Trees<'s> {
         trees.diagnostics.push(fault);
         return trees;
     }
-    let mut builder = Builder { places, stack: Vec::new(), anchors: BTreeMap::new(), nodes: 0, trees };
+    let mut builder = Builder {
+        places,
+        stack: Vec::new(),
+        anchors: BTreeMap::new(),
+        nodes: 0,
+        trees,
+    };
     if let Err(fault) = builder.run(slice.text) {
         let template = slice.text.contains("{{");
         let help = template.then(|| "this looks like a template: render it first".to_owned());
@@ -32,11 +38,14 @@ pub(crate) fn parse<'s>(slice: &Slice<'s>) -> Trees<'s> {
 
 /// Control characters are not text. The parser would take a NUL for the end and ignore what follows.
 fn binary(slice: &Slice<'_>, places: &Places<'_>) -> Option<Diagnostic> {
-    let control = |byte: u8| (byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || byte == 0x7f;
+    let control =
+        |byte: u8| (byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || byte == 0x7f;
     let at = slice.text.bytes().position(control)?;
     let byte = slice.text.as_bytes().get(at).copied().unwrap_or(0);
     let message = format!("a control character (0x{byte:02x}) is not allowed in YAML");
-    Some(Diagnostic::new(codes::YAML_SYNTAX, message).label(places.absolute(at, at + 1), "not text"))
+    Some(
+        Diagnostic::new(codes::YAML_SYNTAX, message).label(places.absolute(at, at + 1), "not text"),
+    )
 }
 
 /// Size of a value with all its parts.
@@ -56,7 +65,11 @@ struct Frame<'s> {
 
 enum Body<'s> {
     Sequence(Vec<Node<'s>>),
-    Mapping { entries: Vec<Entry<'s>>, merged: Vec<Node<'s>>, key: Option<Key<'s>> },
+    Mapping {
+        entries: Vec<Entry<'s>>,
+        merged: Vec<Node<'s>>,
+        key: Option<Key<'s>>,
+    },
 }
 
 enum Key<'s> {
@@ -79,7 +92,8 @@ impl<'s> Builder<'s> {
         while let Some(next) = parser.next_event() {
             let (event, marks) = next.map_err(|error| {
                 let place = self.places.character(*error.marker());
-                Diagnostic::new(codes::YAML_SYNTAX, format!("not YAML: {}", error.info())).label(place, "")
+                Diagnostic::new(codes::YAML_SYNTAX, format!("not YAML: {}", error.info()))
+                    .label(place, "")
             })?;
             if matches!(event, Event::StreamEnd) {
                 break;
@@ -91,12 +105,20 @@ impl<'s> Builder<'s> {
 
     fn event(&mut self, event: Event<'s>, marks: Marks) -> Result<(), Diagnostic> {
         match event {
-            Event::Scalar(text, style, anchor, tag) => self.scalar(text, style, anchor, tag.as_deref(), marks),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(text, style, anchor, tag.as_deref(), marks)
+            }
             Event::Alias(id) => self.alias(id, marks),
             Event::SequenceStart(anchor, _) => self.open(Body::Sequence(Vec::new()), anchor, marks),
-            Event::MappingStart(anchor, _) => {
-                self.open(Body::Mapping { entries: Vec::new(), merged: Vec::new(), key: None }, anchor, marks)
-            }
+            Event::MappingStart(anchor, _) => self.open(
+                Body::Mapping {
+                    entries: Vec::new(),
+                    merged: Vec::new(),
+                    key: None,
+                },
+                anchor,
+                marks,
+            ),
             Event::SequenceEnd | Event::MappingEnd => self.close(marks),
             Event::DocumentStart(_) => {
                 self.nodes = 0;
@@ -116,11 +138,16 @@ impl<'s> Builder<'s> {
         marks: Marks,
     ) -> Result<(), Diagnostic> {
         let span = self.places.between(marks.start, marks.end);
-        let size = Size { nodes: 1 + text.len() / limits::TEXT_UNIT, height: 0 };
+        let size = Size {
+            nodes: 1 + text.len() / limits::TEXT_UNIT,
+            height: 0,
+        };
         self.count(size.nodes, span)?;
         let missing = marks.is_empty() && style == ScalarStyle::Plain;
         let merge = style == ScalarStyle::Plain && &*text == "<<";
-        let text_tag = tag.is_some_and(|tag| (tag.is_yaml_core_schema() && tag.suffix == "str") || tag.suffix.is_empty());
+        let text_tag = tag.is_some_and(|tag| {
+            (tag.is_yaml_core_schema() && tag.suffix == "str") || tag.suffix.is_empty()
+        });
         let scalar = if missing && !text_tag {
             Scalar::Null
         } else if style == ScalarStyle::Plain && !text_tag {
@@ -128,18 +155,40 @@ impl<'s> Builder<'s> {
         } else {
             Scalar::Text(text)
         };
-        if merge && self.wants_key() {
-            return self.key(Key::Merge(span));
+        if merge
+            && let Some(Frame {
+                body: Body::Mapping {
+                    key: key @ None, ..
+                },
+                ..
+            }) = self.stack.last_mut()
+        {
+            *key = Some(Key::Merge(span));
+            return Ok(());
         }
-        self.add(Node { span, value: Value::Scalar(scalar) }, size, anchor, missing)
+        self.add(
+            Node {
+                span,
+                value: Value::Scalar(scalar),
+            },
+            size,
+            anchor,
+            missing,
+        )
     }
 
     fn alias(&mut self, id: usize, marks: Marks) -> Result<(), Diagnostic> {
         let span = self.places.between(marks.start, marks.end);
-        let Some((node, size)) = self.anchors.get(&id).map(|(node, size)| (node.value.clone(), *size)) else {
+        let Some((node, size)) = self
+            .anchors
+            .get(&id)
+            .map(|(node, size)| (node.value.clone(), *size))
+        else {
             // The parser knows the name, but the anchored value is still open: it would contain itself.
             let message = "an alias inside the value it stands for";
-            return Err(Diagnostic::new(codes::YAML_SYNTAX, message).label(span, "not defined yet here"));
+            return Err(
+                Diagnostic::new(codes::YAML_SYNTAX, message).label(span, "not defined yet here")
+            );
         };
         self.count(size.nodes, span)?;
         if self.stack.len() + size.height > limits::DEPTH {
@@ -158,34 +207,64 @@ impl<'s> Builder<'s> {
         if self.stack.len() >= limits::DEPTH {
             return Err(too_deep(span));
         }
-        self.stack.push(Frame { start: marks, anchor, size: Size { nodes: 1, height: 0 }, body });
+        self.stack.push(Frame {
+            start: marks,
+            anchor,
+            size: Size {
+                nodes: 1,
+                height: 0,
+            },
+            body,
+        });
         Ok(())
     }
 
     fn close(&mut self, marks: Marks) -> Result<(), Diagnostic> {
-        let Some(frame) = self.stack.pop() else { return Ok(()) };
+        let Some(frame) = self.stack.pop() else {
+            return Ok(());
+        };
         let start = self.places.between(frame.start.start, frame.start.end);
         // Only a flow collection's end mark is a character; a block's is wherever the next token starts.
-        let end = if marks.is_empty() { frame.body.last() } else { Some(self.places.between(marks.start, marks.end)) };
-        let span = end.map_or(start, |end| Span { end: end.end.max(start.end), ..start });
+        let end = if marks.is_empty() {
+            frame.body.last()
+        } else {
+            Some(self.places.between(marks.start, marks.end))
+        };
+        let span = end.map_or(start, |end| Span {
+            end: end.end.max(start.end),
+            ..start
+        });
         let value = match frame.body {
             Body::Sequence(items) => Value::Sequence(items.into()),
-            Body::Mapping { entries, merged, .. } => {
-                Value::Mapping(mapping::finish(entries, &merged, &mut self.trees.diagnostics).into())
-            }
+            Body::Mapping {
+                entries, merged, ..
+            } => Value::Mapping(
+                mapping::finish(entries, &merged, &mut self.trees.diagnostics).into(),
+            ),
         };
         self.add(Node { span, value }, frame.size, frame.anchor, false)
     }
 
     /// Puts a finished value where it belongs. A `missing` value takes its key's place.
-    fn add(&mut self, mut node: Node<'s>, size: Size, anchor: usize, missing: bool) -> Result<(), Diagnostic> {
+    fn add(
+        &mut self,
+        mut node: Node<'s>,
+        size: Size,
+        anchor: usize,
+        missing: bool,
+    ) -> Result<(), Diagnostic> {
         let Some(frame) = self.stack.last_mut() else {
             self.trees.roots.push(node);
             return Ok(());
         };
         frame.size.nodes += size.nodes;
         frame.size.height = frame.size.height.max(size.height + 1);
-        if missing && let Body::Mapping { key: Some(Key::Plain(key)), .. } = &frame.body {
+        if missing
+            && let Body::Mapping {
+                key: Some(Key::Plain(key)),
+                ..
+            } = &frame.body
+        {
             node.span = key.span;
         }
         if anchor != 0 {
@@ -193,7 +272,11 @@ impl<'s> Builder<'s> {
         }
         match &mut frame.body {
             Body::Sequence(items) => items.push(node),
-            Body::Mapping { entries, merged, key } => match key.take() {
+            Body::Mapping {
+                entries,
+                merged,
+                key,
+            } => match key.take() {
                 Some(Key::Plain(key)) => entries.push(Entry { key, value: node }),
                 Some(Key::Merge(_)) => mapping::merge(node, merged)?,
                 None => *key = Some(Key::Plain(plain_key(node)?)),
@@ -203,14 +286,13 @@ impl<'s> Builder<'s> {
     }
 
     fn wants_key(&self) -> bool {
-        matches!(self.stack.last(), Some(Frame { body: Body::Mapping { key: None, .. }, .. }))
-    }
-
-    fn key(&mut self, new: Key<'s>) -> Result<(), Diagnostic> {
-        if let Some(Frame { body: Body::Mapping { key, .. }, .. }) = self.stack.last_mut() {
-            *key = Some(new);
-        }
-        Ok(())
+        matches!(
+            self.stack.last(),
+            Some(Frame {
+                body: Body::Mapping { key: None, .. },
+                ..
+            })
+        )
     }
 
     fn count(&mut self, nodes: usize, span: Span) -> Result<(), Diagnostic> {
@@ -218,7 +300,10 @@ impl<'s> Builder<'s> {
         if self.nodes <= limits::NODES {
             return Ok(());
         }
-        let message = format!("the document has more than {} values, aliases expanded", limits::NODES);
+        let message = format!(
+            "the document has more than {} values, aliases expanded",
+            limits::NODES
+        );
         Err(Diagnostic::new(codes::INPUT_LIMIT, message).label(span, "the limit is passed here"))
     }
 }
@@ -233,7 +318,11 @@ impl Body<'_> {
                     Some(Key::Merge(span)) => Some(*span),
                     _ => None,
                 };
-                merge.or_else(|| entries.last().map(|entry| entry.key.span.join(entry.value.span)))
+                merge.or_else(|| {
+                    entries
+                        .last()
+                        .map(|entry| entry.key.span.join(entry.value.span))
+                })
             }
         }
     }

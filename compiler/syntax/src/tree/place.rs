@@ -14,7 +14,11 @@ pub(super) struct Places<'s> {
 
 impl<'s> Places<'s> {
     pub(super) fn new(slice: Slice<'s>) -> Self {
-        let positions = |text: &str| text.char_indices().filter_map(|(at, _)| u32::try_from(at).ok()).collect();
+        let positions = |text: &str| {
+            text.char_indices()
+                .filter_map(|(at, _)| u32::try_from(at).ok())
+                .collect()
+        };
         let bytes = (!slice.text.is_ascii()).then(|| positions(slice.text));
         Self { slice, bytes }
     }
@@ -28,14 +32,24 @@ impl<'s> Places<'s> {
     pub(super) fn character(&self, at: Marker) -> Span {
         let text = self.slice.text.trim_end();
         let start = (self.byte(at) as usize).min(text.len().saturating_sub(1));
-        let start = (0..=start).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        let width = text.get(start..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+        let start = (0..=start)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        let width = text
+            .get(start..)
+            .and_then(|rest| rest.chars().next())
+            .map_or(0, char::len_utf8);
         self.absolute(start, start + width)
     }
 
     /// A range of bytes of the slice.
     pub(super) fn absolute(&self, start: usize, end: usize) -> Span {
-        let at = |byte: usize| self.slice.base.saturating_add(u32::try_from(byte).unwrap_or(u32::MAX));
+        let at = |byte: usize| {
+            self.slice
+                .base
+                .saturating_add(u32::try_from(byte).unwrap_or(u32::MAX))
+        };
         Span::new(self.slice.file, at(start), at(end))
     }
 
@@ -47,8 +61,13 @@ impl<'s> Places<'s> {
 
     fn byte(&self, at: Marker) -> u32 {
         match &self.bytes {
-            None => u32::try_from(at.index()).unwrap_or(u32::MAX).min(self.length()),
-            Some(bytes) => bytes.get(at.index()).copied().unwrap_or_else(|| self.length()),
+            None => u32::try_from(at.index())
+                .unwrap_or(u32::MAX)
+                .min(self.length()),
+            Some(bytes) => bytes
+                .get(at.index())
+                .copied()
+                .unwrap_or_else(|| self.length()),
         }
     }
 

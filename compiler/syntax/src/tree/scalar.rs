@@ -23,7 +23,9 @@ pub enum Scalar<'s> {
 impl<'s> Scalar<'s> {
     /// Reads an unquoted scalar.
     pub fn plain(text: Cow<'s, str>) -> Self {
-        let Some(first) = text.bytes().next() else { return Self::Null };
+        let Some(first) = text.bytes().next() else {
+            return Self::Null;
+        };
         match first {
             b'0'..=b'9' | b'+' | b'-' | b'.' => number(&text).unwrap_or(Self::Text(text)),
             b'~' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'y' | b'Y' | b'o' | b'O' => {
@@ -58,7 +60,9 @@ impl<'s> Scalar<'s> {
 fn word(text: &str) -> Option<Scalar<'static>> {
     match text {
         "~" | "null" | "Null" | "NULL" => Some(Scalar::Null),
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Some(Scalar::Bool(true)),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            Some(Scalar::Bool(true))
+        }
         "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
             Some(Scalar::Bool(false))
         }
@@ -69,7 +73,9 @@ fn word(text: &str) -> Option<Scalar<'static>> {
 fn number(text: &str) -> Option<Scalar<'static>> {
     match text {
         ".nan" | ".NaN" | ".NAN" => return Some(Scalar::Float(f64::NAN)),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Some(Scalar::Float(f64::INFINITY)),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
+            return Some(Scalar::Float(f64::INFINITY));
+        }
         "-.inf" | "-.Inf" | "-.INF" => return Some(Scalar::Float(f64::NEG_INFINITY)),
         _ => {}
     }
@@ -77,7 +83,11 @@ fn number(text: &str) -> Option<Scalar<'static>> {
     if text.len() > 64 {
         return None;
     }
-    let plain: Cow<'_, str> = if text.contains('_') { text.replace('_', "").into() } else { text.into() };
+    let plain: Cow<'_, str> = if text.contains('_') {
+        text.replace('_', "").into()
+    } else {
+        text.into()
+    };
     integer(&plain).or_else(|| float(&plain))
 }
 
@@ -94,12 +104,22 @@ fn integer(text: &str) -> Option<Scalar<'static>> {
     }
     let value = i128::from(u64::from_str_radix(digits, radix).ok()?);
     let value = if negative { -value } else { value };
-    #[expect(clippy::cast_precision_loss, reason = "beyond 64 bits a number is a float for Kubernetes too")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "beyond 64 bits a number is a float for Kubernetes too"
+    )]
     Some(i64::try_from(value).map_or(Scalar::Float(value as f64), Scalar::Int))
 }
 
 fn radix(digits: &str) -> (u32, &str) {
-    let prefixes = [("0x", 16), ("0X", 16), ("0o", 8), ("0O", 8), ("0b", 2), ("0B", 2)];
+    let prefixes = [
+        ("0x", 16),
+        ("0X", 16),
+        ("0o", 8),
+        ("0O", 8),
+        ("0b", 2),
+        ("0B", 2),
+    ];
     for (prefix, radix) in prefixes {
         if let Some(rest) = digits.strip_prefix(prefix) {
             return (radix, rest);
@@ -121,7 +141,9 @@ fn float(text: &str) -> Option<Scalar<'static>> {
     let (whole, fraction) = mantissa.split_once('.').unwrap_or(("", mantissa));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let exponent_fits = exponent.is_none_or(|exponent| {
-        exponent.strip_prefix(['-', '+']).is_some_and(|rest| !rest.is_empty() && digits(rest))
+        exponent
+            .strip_prefix(['-', '+'])
+            .is_some_and(|rest| !rest.is_empty() && digits(rest))
     });
     if fraction.is_empty() || !digits(whole) || !digits(fraction) || !exponent_fits {
         return None;
@@ -159,7 +181,10 @@ mod tests {
             ("1e+3", Scalar::Float(1000.0)),
             ("1e3", text("1e3")),
             ("1.", text("1.")),
-            ("9223372036854775808", Scalar::Float(9_223_372_036_854_775_808.0)),
+            (
+                "9223372036854775808",
+                Scalar::Float(9_223_372_036_854_775_808.0),
+            ),
             (".inf", Scalar::Float(f64::INFINITY)),
             ("10.0.0.0/8", text("10.0.0.0/8")),
             ("10.0.0.1", text("10.0.0.1")),

@@ -11,7 +11,13 @@ const FEW: usize = 16;
 
 /// Takes the value of a `<<` key: a mapping, or a list of mappings of which the first wins.
 pub(super) fn merge<'s>(node: Node<'s>, merged: &mut Vec<Node<'s>>) -> Result<(), Diagnostic> {
-    let fault = |span| Diagnostic::new(codes::YAML_SYNTAX, "`<<` takes a mapping or a list of mappings").label(span, "");
+    let fault = |span| {
+        Diagnostic::new(
+            codes::YAML_SYNTAX,
+            "`<<` takes a mapping or a list of mappings",
+        )
+        .label(span, "")
+    };
     match &node.value {
         Value::Mapping(_) => merged.push(node),
         Value::Sequence(items) => {
@@ -37,11 +43,19 @@ pub(super) fn finish<'s>(
     let mut seen: std::collections::BTreeSet<String> = if merged.is_empty() {
         return entries;
     } else {
-        entries.iter().map(|entry| entry.key.value.clone().into_owned()).collect()
+        entries
+            .iter()
+            .map(|entry| entry.key.value.clone().into_owned())
+            .collect()
     };
     for node in merged {
         if let Value::Mapping(others) = &node.value {
-            entries.extend(others.iter().filter(|entry| seen.insert(entry.key.value.clone().into_owned())).cloned());
+            entries.extend(
+                others
+                    .iter()
+                    .filter(|entry| seen.insert(entry.key.value.clone().into_owned()))
+                    .cloned(),
+            );
         }
     }
     entries
@@ -56,10 +70,17 @@ fn distinct<'s>(entries: Vec<Entry<'s>>, diagnostics: &mut Vec<Diagnostic>) -> V
     let report = |(at, first): (&usize, &Span)| {
         let entry = entries.get(*at)?;
         let message = format!("the key `{}` stands twice in one mapping", entry.key.value);
-        Some(Diagnostic::new(codes::DUPLICATE_KEY, message).label(entry.key.span, "again").label(*first, "first"))
+        Some(
+            Diagnostic::new(codes::DUPLICATE_KEY, message)
+                .label(entry.key.span, "again")
+                .label(*first, "first"),
+        )
     };
     diagnostics.extend(repeats.iter().filter_map(report));
-    let kept = entries.into_iter().enumerate().filter(|(at, _)| !repeats.contains_key(at));
+    let kept = entries
+        .into_iter()
+        .enumerate()
+        .filter(|(at, _)| !repeats.contains_key(at));
     kept.map(|(_, entry)| entry).collect()
 }
 
@@ -67,7 +88,10 @@ fn distinct<'s>(entries: Vec<Entry<'s>>, diagnostics: &mut Vec<Diagnostic>) -> V
 fn repeats(entries: &[Entry<'_>]) -> BTreeMap<usize, Span> {
     if entries.len() <= FEW {
         let first = |(at, entry): (usize, &Entry<'_>)| {
-            let earlier = entries.iter().take(at).find(|other| other.key.value == entry.key.value)?;
+            let earlier = entries
+                .iter()
+                .take(at)
+                .find(|other| other.key.value == entry.key.value)?;
             Some((at, earlier.key.span))
         };
         return entries.iter().enumerate().filter_map(first).collect();
