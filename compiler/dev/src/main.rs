@@ -1,2 +1,37 @@
-//! Placeholder until its first module lands.
-fn main() {}
+//! `cargo dev <task>`: chores of the project that plain cargo commands do not cover.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line for people"
+)]
+
+use std::process::ExitCode;
+
+use policy_dev::{TaskError, ebpf};
+
+const USAGE: &str = "usage: cargo dev <task>
+
+tasks:
+  ebpf           rebuild the eBPF object `ebpf/policy.o` and its list of sources
+  ebpf --check   rebuild it elsewhere and fail if it is not, byte for byte, the one checked in";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        ["ebpf"] => ebpf::write(&say),
+        ["ebpf", "--check"] => ebpf::check(&say),
+        _ => Err(TaskError(USAGE.to_owned())),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(line: &str) {
+    println!("{line}");
+}

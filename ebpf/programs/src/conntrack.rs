@@ -154,7 +154,7 @@ pub(crate) fn open(
     *fresh = Entry::default();
     refresh(fresh, transport, sighting);
     maps::CONNTRACK
-        .insert(key, &*fresh, 0)
+        .insert(key, *fresh, 0)
         .map_err(|_| Reason::ConntrackFull)
 }
 

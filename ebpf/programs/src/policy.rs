@@ -27,7 +27,7 @@ pub(crate) fn run(frame: &Frame<'_>, direction: Direction) -> i32 {
     if reason.passes() {
         TC_ACT_UNSPEC
     } else {
-        TC_ACT_SHOT as i32
+        TC_ACT_SHOT
     }
 }
 
@@ -68,15 +68,32 @@ fn judge(frame: &Frame<'_>, direction: Direction) -> Result<Reason, Reason> {
     let transport = sys::settle(&mut scratch.transport, transport);
     let generation = generation(frame, scratch)?;
     let is_discovery = is_discovery(&network, &transport);
-    check_address(&generation, &network, &scratch.connection, direction, is_discovery)?;
+    check_address(
+        &generation,
+        &network,
+        &scratch.connection,
+        direction,
+        is_discovery,
+    )?;
     // A pod's own may not go beyond the link, or it would be a way around the policy.
     if is_discovery && (direction == Direction::Ingress || is_on_link(&scratch.connection.remote)) {
         return Ok(Reason::Essential);
     }
-    let Scratch { connection, fragment, .. } = scratch;
-    let transport = transport::join_fragments(frame, &network, transport, connection, fragment, direction)?;
+    let Scratch {
+        connection,
+        fragment,
+        ..
+    } = scratch;
+    let transport =
+        transport::join_fragments(frame, &network, transport, connection, fragment, direction)?;
     let transport = sys::settle(&mut scratch.transport, transport);
-    let packet = Packet { frame, generation, network, transport, direction };
+    let packet = Packet {
+        frame,
+        generation,
+        network,
+        transport,
+        direction,
+    };
     judge_protocol(&packet, scratch)
 }
 
@@ -87,7 +104,10 @@ fn generation(frame: &Frame<'_>, scratch: &mut Scratch) -> Result<Generation, Re
         return Err(Reason::NoGeneration);
     }
     let tables = Tables::of_slot((number & 1) as u32).ok_or(Reason::NoGeneration)?;
-    let endpoint = sys::settle(&mut scratch.endpoint, endpoint::find(&tables, frame.ifindex()));
+    let endpoint = sys::settle(
+        &mut scratch.endpoint,
+        endpoint::find(&tables, frame.ifindex()),
+    );
     if endpoint == 0 {
         Err(Reason::NoEndpoint)
     } else {

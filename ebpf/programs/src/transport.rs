@@ -191,19 +191,43 @@ pub(crate) fn join_fragments(
         id: network.id,
         source: if is_egress { local } else { remote },
         destination: if is_egress { remote } else { local },
-        protocol: if network.family == V6 { 0 } else { network.protocol },
+        protocol: if network.family == V6 {
+            0
+        } else {
+            network.protocol
+        },
         family: network.family,
         egress: u8::from(is_egress),
         pad: 0,
     };
     if network.part == Part::First {
-        let Transport { source, destination, protocol, .. } = transport;
-        let ports = FragmentPorts { source, destination, protocol, pad: [0; 3] };
+        let Transport {
+            source,
+            destination,
+            protocol,
+            ..
+        } = transport;
+        let ports = FragmentPorts {
+            source,
+            destination,
+            protocol,
+            pad: [0; 3],
+        };
         // Not stored means that the later fragments are lost, which is the safe outcome.
-        let _stored = maps::FRAGMENTS.insert(&*key, &ports, 0);
+        let _stored = maps::FRAGMENTS.insert(*key, ports, 0);
         return Ok(transport);
     }
     let ports = sys::fragment_ports(key).ok_or(Reason::LostFragment)?;
-    let FragmentPorts { source, destination, protocol, .. } = ports;
-    Ok(Transport { source, destination, protocol, tcp_flags: 0 })
+    let FragmentPorts {
+        source,
+        destination,
+        protocol,
+        ..
+    } = ports;
+    Ok(Transport {
+        source,
+        destination,
+        protocol,
+        tcp_flags: 0,
+    })
 }
