@@ -12,8 +12,7 @@ use policy_abi::reason::RECORDS_COUNTED;
 use crate::failure::Failure;
 use crate::maps::{Maps, control_bytes};
 use crate::plan::{Address, HOST_SLOT_AT, PREFIX_SLOT_AT, Plan};
-use crate::sys::bpf::Map;
-use crate::sys::rcu;
+use crate::sys::bpf::{self, Map};
 
 /// Makes a plan the generation in force and returns its number.
 ///
@@ -32,7 +31,7 @@ pub(crate) fn apply(maps: &Maps, plan: &Plan<'_>) -> Result<u64, Failure> {
     let slot = u8::from(next.slot() == 1);
     let arena = plan.arena()?;
     // Packets that still read the standby slot began before the last flip.
-    rcu::synchronize().map_err(failure("the wait for running programs failed"))?;
+    bpf::synchronize().map_err(failure("the wait for running programs failed"))?;
     fill_addresses(maps, plan, slot)?;
     fill_arena(maps, &arena, slot)?;
     clear_counters(maps, plan.bundle().shape().records, slot)?;

@@ -42,7 +42,7 @@ pub(crate) fn attach(pins: &Pins, loaded: &Loaded, plan: &Plan<'_>) -> Result<Ou
     let result = attach_all(pins, loaded, plan, &mut made);
     if result.is_err() {
         for path in &made {
-            files::remove(path)?;
+            remove(path)?;
         }
     }
     let adopted = result?;
@@ -100,8 +100,18 @@ fn find(path: &Path, ifindex: u32, hook: Hook) -> Result<Option<OwnedFd>, Failur
     {
         return Ok(Some(link));
     }
-    files::remove(path)?;
+    remove(path)?;
     Ok(None)
+}
+
+/// Detaches a pinned link at once and removes the pin. Left to the removal alone, the kernel would detach some time
+/// later, the two sides of a pod apart, and drop the answers in between.
+pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
+    if let Ok(link) = bpf::get(path) {
+        // One whose interface is gone is detached already; the pin is removed in any case.
+        let _ = bpf::link_detach(link.as_fd());
+    }
+    files::remove(path)
 }
 
 /// Whether the link of one side is on the interface with the index given.
@@ -122,7 +132,7 @@ fn remove_others(pins: &Pins, plan: &Plan<'_>) -> Result<usize, Failure> {
         .map(|name| pins.links().join(name));
     let others: Vec<PathBuf> = found.filter(|path| !wanted.contains(path)).collect();
     for path in &others {
-        files::remove(path)?;
+        remove(path)?;
     }
     Ok(others.len())
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use policy_abi::ABI_VERSION;
 
 use crate::failure::Failure;
-use crate::sys;
+use crate::{attach, files, sys};
 
 /// Which of a pod's two programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,10 +147,12 @@ impl Pins {
     /// # Errors
     /// If something cannot be removed.
     pub fn remove(&self) -> Result<(), Failure> {
-        for folder in [self.links(), self.root.join("maps")] {
-            for name in names(&folder)? {
-                crate::files::remove(&folder.join(name))?;
-            }
+        for name in self.link_names()? {
+            attach::remove(&self.links().join(name))?;
+        }
+        let maps = self.root.join("maps");
+        for name in names(&maps)? {
+            files::remove(&maps.join(name))?;
         }
         for folder in [
             self.links(),

@@ -50,11 +50,15 @@ pub fn run(options: Options, log: &mut dyn FnMut(String)) -> Result<(), Failure>
         if maps::in_force(&daemon.pins)?.is_none() {
             return Err(failure);
         }
-        log(format!(
-            "refused, what was in force stays in force: {failure}"
-        ));
+        log(kept(&failure));
+        daemon.resume(log);
     }
     daemon.watch(&wakes, log)
+}
+
+/// The log line about something that was refused.
+fn kept(failure: &Failure) -> String {
+    format!("refused, what was in force stays in force: {failure}")
 }
 
 /// Where the bundle of a cycle comes from.
@@ -108,6 +112,21 @@ impl Daemon {
             self.pins.remove()?;
         }
         result
+    }
+
+    /// Looks after what is in force with the copy of its bundle, as the file is no good.
+    fn resume(&mut self, log: &mut dyn FnMut(String)) {
+        let result = self.state.bundle().and_then(|bytes| {
+            self.bytes = bytes;
+            if self.bytes.is_some() {
+                self.cycle(Source::Memory, log)
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(failure) = result {
+            log(kept(&failure));
+        }
     }
 
     /// Opens, plans, applies, attaches.
@@ -200,9 +219,7 @@ impl Daemon {
                 Wake::Interfaces => self.cycle(Source::Memory, log),
             };
             if let Err(failure) = result {
-                log(format!(
-                    "refused, what was in force stays in force: {failure}"
-                ));
+                log(kept(&failure));
             }
         }
     }

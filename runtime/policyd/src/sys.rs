@@ -6,7 +6,5 @@ pub(crate) mod bpf;
 pub(crate) mod fs;
 /// Interfaces.
 pub(crate) mod net;
-/// Grace periods.
-pub(crate) mod rcu;
 /// Waiting for signals and changes of interfaces.
 pub(crate) mod wake;

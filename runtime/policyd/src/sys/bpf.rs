@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+const MAP_CREATE: libc::c_int = 0;
 const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const MAP_GET_NEXT_KEY: libc::c_int = 4;
@@ -20,7 +21,10 @@ const MAP_UPDATE_BATCH: libc::c_int = 26;
 const MAP_DELETE_BATCH: libc::c_int = 27;
 const LINK_CREATE: libc::c_int = 28;
 const LINK_UPDATE: libc::c_int = 29;
+const LINK_DETACH: libc::c_int = 34;
 
+const ARRAY: u32 = 2;
+const ARRAY_OF_MAPS: u32 = 12;
 /// Types of maps of which every CPU has its own values.
 const PER_CPU: [u32; 2] = [5, 6];
 /// Type of a link to an interface.
@@ -69,6 +73,16 @@ impl LinkInfo {
 }
 
 #[repr(C)]
+struct Create {
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+    inner: u32,
+}
+
+#[repr(C)]
 struct Element {
     map: u32,
     pad: u32,
@@ -112,6 +126,11 @@ struct LinkCreate {
     relative: u32,
     pad: u32,
     revision: u64,
+}
+
+#[repr(C)]
+struct LinkDetach {
+    link: u32,
 }
 
 #[repr(C)]
@@ -232,6 +251,47 @@ pub(crate) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     };
     // SAFETY: there are no pointers inside.
     unsafe { command(LINK_UPDATE, &mut attributes) }.map(drop)
+}
+
+/// Detaches a link at once. Letting go of its last descriptor does the same, but only some time later.
+pub(crate) fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attributes = LinkDetach { link: number(link) };
+    // SAFETY: there are no pointers inside.
+    unsafe { command(LINK_DETACH, &mut attributes) }.map(drop)
+}
+
+/// Waits until every program run that was under way has ended.
+///
+/// Setting an entry of a map of maps promises that, so that the old inner map can be reused; unlike `membarrier` it
+/// also works on kernels with CPUs that are free of ticks.
+pub(crate) fn synchronize() -> io::Result<()> {
+    let inner = array(ARRAY, 0)?;
+    let outer = array(ARRAY_OF_MAPS, inner.as_raw_fd().unsigned_abs())?;
+    let (key, value) = ([0_u32], [inner.as_raw_fd()]);
+    let map = outer.as_raw_fd().unsigned_abs();
+    let mut attributes = Element {
+        map,
+        pad: 0,
+        key: address(&key),
+        value: address(&value),
+        flags: 0,
+    };
+    // SAFETY: keys and values of the map have four bytes; the kernel only reads them.
+    unsafe { command(MAP_UPDATE_ELEM, &mut attributes) }.map(drop)
+}
+
+/// Makes an array of one entry of four bytes.
+fn array(kind: u32, inner: u32) -> io::Result<OwnedFd> {
+    let mut attributes = Create {
+        kind,
+        key_size: 4,
+        value_size: 4,
+        max_entries: 1,
+        flags: 0,
+        inner,
+    };
+    // SAFETY: there are no pointers inside.
+    unsafe { command(MAP_CREATE, &mut attributes) }.map(owned)
 }
 
 /// An open map. Lengths of keys and values are checked before every call, so the kernel never reads or writes

@@ -1,0 +1,291 @@
+//! The daemon on a node of network namespaces: it attaches, enforces, survives, is refused, and leaves.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
+#[path = "../../bundle/tests/common/arena.rs"]
+mod arena;
+#[path = "daemon/node.rs"]
+mod node;
+
+use std::time::Duration;
+
+use policy_bundle::SigningKey;
+use policyd_e2e::traffic::Observed::{Answered, Silent};
+
+use crate::node::{Node, key};
+
+#[test]
+fn verdicts_outlive_the_daemon_and_are_adopted() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    let mut daemon = node.start();
+    assert!(
+        daemon
+            .wait_for("generation 1 in force")
+            .contains("4 made, 0 adopted")
+    );
+    node.expect([Answered, Silent]);
+    daemon.kill();
+    node.expect([Answered, Silent]);
+    let mut daemon = node.start();
+    assert!(
+        daemon
+            .wait_for("generation 2 in force")
+            .contains("0 made, 4 adopted")
+    );
+    node.expect([Answered, Silent]);
+    assert_eq!(daemon.stop(), 0);
+    node.expect([Answered, Silent]);
+    assert_eq!(node.detach().code, 0);
+    node.expect([Answered, Answered]);
+    assert!(!node.pin_dir.exists());
+    assert_eq!(node.status()["generation"], 0);
+}
+
+#[test]
+fn refused_bundles_leave_the_old_one_in_force() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(5, &[80], Some(&key()));
+    assert_eq!(node.once().code, 0);
+    let refused = |why: &str| {
+        let outcome = node.once();
+        assert_eq!(outcome.code, 1, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(why), "{why}: {}", outcome.stderr);
+        assert_eq!(node.status()["revision"], 5);
+    };
+    node.write_bundle(4, &[81], Some(&key()));
+    refused("going back is refused");
+    node.write_bundle(5, &[81], Some(&key()));
+    refused("give this one a higher revision");
+    node.write_bundle(6, &[81], None);
+    refused("not signed");
+    node.write_bundle(6, &[81], Some(&SigningKey::from_bytes(&[9; 32])));
+    refused("not trusted");
+    node.write_bundle(6, &[81], Some(&key()));
+    node.damage_bundle();
+    refused("do not have the digest");
+    node.expect([Answered, Silent]);
+}
+
+#[test]
+fn hangup_reloads_and_a_bad_bundle_does_not_stop_the_daemon() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    let mut daemon = node.start();
+    daemon.wait_for("generation 1 in force");
+    node.write_bundle(2, &[81], Some(&key()));
+    node.expect([Answered, Silent]);
+    daemon.signal("HUP");
+    daemon.wait_for("generation 2 in force");
+    node.expect([Silent, Answered]);
+    node.damage_bundle();
+    daemon.signal("HUP");
+    daemon.wait_for("what was in force stays in force");
+    node.expect([Silent, Answered]);
+    let second = node.once();
+    assert_eq!(second.code, 2);
+    assert!(second.stderr.contains("another policyd is running"));
+    assert_eq!(daemon.stop(), 0);
+}
+
+/// It goes on with its copy of the bundle in force, interfaces included, until it is given a better one.
+#[test]
+fn a_daemon_started_over_a_bad_bundle_looks_after_what_is_in_force() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    assert_eq!(node.once().code, 0);
+    node.damage_bundle();
+    let mut daemon = node.start();
+    daemon.wait_for("what was in force stays in force");
+    daemon.wait_for("generation 2 in force: revision 1");
+    node.expect([Answered, Silent]);
+    node.remove_interface();
+    node.recreate_interface();
+    daemon.wait_for("2 made, 2 adopted");
+    node.expect([Answered, Silent]);
+    node.write_bundle(2, &[81], Some(&key()));
+    daemon.signal("HUP");
+    daemon.wait_for("revision 2");
+    node.expect([Silent, Answered]);
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn recreated_interfaces_are_attached_again() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    let mut daemon = node.start();
+    daemon.wait_for("generation 1 in force");
+    let before = node.status()["endpoints"][1]["ifindex"].clone();
+    node.remove_interface();
+    daemon.wait_for("is gone");
+    assert_eq!(node.status()["endpoints"].as_array().unwrap().len(), 1);
+    node.recreate_interface();
+    assert!(daemon.wait_for("2 pods").contains("2 made, 2 adopted"));
+    let endpoint = &node.status()["endpoints"][1];
+    assert_eq!(endpoint["attached"], true);
+    assert_ne!(endpoint["ifindex"], before);
+    node.expect([Answered, Silent]);
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn pods_taken_from_the_configuration_are_detached() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    assert_eq!(node.once().code, 0);
+    node.expect([Answered, Silent]);
+    node.configure(&[("pod0", "shop/client")]);
+    let outcome = node.once();
+    assert!(
+        outcome.stderr.contains("0 made, 2 adopted, 2 removed"),
+        "{}",
+        outcome.stderr
+    );
+    // The client may only go to ports 80 and 81; nobody asks the server any more.
+    node.expect([Answered, Answered]);
+    assert_eq!(node.status()["endpoints"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_failed_first_start_leaves_nothing_behind() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    let failed = |code: i32, why: &str| {
+        let outcome = node.once();
+        assert_eq!(outcome.code, code, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(why), "{why}: {}", outcome.stderr);
+        assert!(!node.pin_dir.exists(), "{why}");
+    };
+    failed(2, "cannot be read");
+    node.write_bundle(1, &[80], None);
+    failed(1, "not signed");
+    node.write_bundle(1, &[80], Some(&key()));
+    node.configure(&[("pod0", "shop/client"), ("none", "shop/web")]);
+    failed(2, "interface `none` of pod `shop/web` does not exist");
+    node.configure(&[("pod0", "shop/nobody")]);
+    failed(1, "pod `shop/nobody` is not in the bundle");
+    node.expect([Answered, Answered]);
+}
+
+#[test]
+fn maps_of_another_shape_are_not_used() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    node.pin_wrong_map();
+    let outcome = node.once();
+    assert_eq!(outcome.code, 2);
+    assert!(
+        outcome.stderr.contains("pinned with another shape"),
+        "{}",
+        outcome.stderr
+    );
+    node.expect([Answered, Answered]);
+    assert_eq!(node.detach().code, 0);
+    assert_eq!(node.once().code, 0);
+    node.expect([Answered, Silent]);
+}
+
+#[test]
+fn pins_of_another_version_are_not_touched() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    let other = node.pin_dir.join("v999");
+    std::fs::create_dir_all(&other).unwrap();
+    let outcome = node.once();
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.stderr.contains("`v999`"), "{}", outcome.stderr);
+    std::fs::remove_dir(&other).unwrap();
+}
+
+#[test]
+fn status_counts_by_rule_and_reason() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    assert_eq!(node.once().code, 0);
+    node.expect([Answered, Silent]);
+    let status = node.status();
+    assert_eq!(status["bundle_known"], true);
+    assert_eq!(status["endpoints"][0]["pod"], "shop/client");
+    assert_eq!(status["endpoints"][1]["attached"], true);
+    let rule = &status["rules"][0];
+    assert_eq!(
+        (&rule["name"], &rule["line"]),
+        (&"cnp shop/web ingress[0]".into(), &1.into())
+    );
+    assert!(rule["packets"].as_u64().unwrap() > 0 && rule["bytes"].as_u64().unwrap() > 0);
+    let denied = status["reasons"]["ingress"]["default-deny"]["packets"]
+        .as_u64()
+        .unwrap();
+    assert!(denied > 0);
+    assert_eq!(status["reasons"]["egress"]["default-deny"]["packets"], 0);
+    let text = node.command(&["status"], false).stdout;
+    assert!(
+        text.contains("cnp shop/web ingress[0] (web.yaml:1)"),
+        "{text}"
+    );
+    // The next generation counts from zero, the reasons go on.
+    assert_eq!(node.once().code, 0);
+    assert_eq!(node.status()["rules"][0]["packets"], 0);
+    let still = node.status()["reasons"]["ingress"]["default-deny"]["packets"]
+        .as_u64()
+        .unwrap();
+    assert!(still >= denied);
+}
+
+#[test]
+fn plan_tells_and_touches_nothing() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    let outcome = node.command(&["plan"], true);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stdout.contains("attach    pod1"),
+        "{}",
+        outcome.stdout
+    );
+    assert!(!node.pin_dir.exists());
+}
+
+/// Port 80 is allowed in every generation, port 83 in none; whatever happens in between, no connection may see
+/// anything else.
+#[test]
+fn no_connection_sees_half_a_generation() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    let mut daemon = node.start();
+    daemon.wait_for("generation 1 in force");
+    let flips = 30;
+    let (tries, wrong) = node.hammer(|| {
+        for revision in 2..2 + flips {
+            let ports: &[u16] = if revision % 2 == 0 {
+                &[81, 82, 80]
+            } else {
+                &[80]
+            };
+            node.write_bundle(revision, ports, Some(&key()));
+            daemon.signal("HUP");
+            daemon.wait_for(&format!("generation {revision} in force"));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    assert_eq!(wrong, 0, "of {tries}");
+    assert!(tries > flips, "{tries} tries are too few to say anything");
+    println!("{tries} connections over {flips} flips");
+    assert_eq!(daemon.stop(), 0);
+}
