@@ -17,6 +17,8 @@ pub mod ids;
 pub mod inventory;
 /// Labels, their sources and the filter that decides which exist for policy.
 pub mod label;
+/// Likely mistakes that Cilium accepts.
+pub mod lint;
 /// Step four: the total function from flow to verdict.
 pub mod model;
 /// Step two: from policies to flat rules with explicit defaults.

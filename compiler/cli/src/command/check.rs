@@ -1,28 +1,80 @@
 //! `policyc check`: mistakes in policies, for every pod that could exist.
 
+use std::time::Duration;
+
+use policyc_diag::{Diagnostic, codes};
+use policyc_ir::lint;
+use policyc_ir::resolve::Resolved;
+use policyc_ir::settings::Settings;
+use policyc_verify::{Options, Stats};
+
 use crate::args::{Check, Stage};
 use crate::command::emit;
 use crate::exit::{Error, Exit};
-use crate::{output, pipeline};
+use crate::output;
+use crate::pipeline::{self, Front};
 
 pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     let settings = args.cluster.settings();
-    let front = pipeline::front(&args.policies.all(), &args.inventory.objects, &settings)?;
-    if let Some(stage) = args.emit {
-        let Some(text) = emit::front(&front, &settings, None, stage) else {
-            let message =
-                format!("`check` does not make the product of stage `{stage:?}`, `build` does");
-            return Err(Error::usage(message.to_lowercase()));
-        };
-        output::print(&text);
-        output::findings_aside(front.diagnostics.clone(), &front.sources);
-        return Ok(output::exit_of(&front.diagnostics, args.fail_on));
+    let mut front = pipeline::front(&args.policies.all(), &args.inventory.objects, &settings)?;
+    if let Some(stage) = args.emit
+        && stage != Stage::Verify
+    {
+        return emit_stage(args, &front, &settings, stage);
     }
-    let _ = Stage::Verify;
+    front
+        .diagnostics
+        .extend(front.documents.iter().flat_map(lint::written));
+    if front.has_inventory {
+        let universe = front.universe(&settings, None);
+        front
+            .diagnostics
+            .extend(lint::matched(&Resolved::new(&front.rules, &universe)));
+    }
+    let options = Options {
+        total: Duration::from_secs(args.deadline),
+        ..Options::default()
+    };
+    let report = policyc_verify::check(&front.rules, &settings, &options);
+    front.diagnostics.extend(report.findings);
+    output::remark(&remark(&front, report.stats));
+    let found = std::mem::take(&mut front.diagnostics);
     Ok(output::findings(
-        front.diagnostics,
+        found,
         &front.sources,
         args.format,
         args.fail_on,
     ))
+}
+
+fn emit_stage(
+    args: &Check,
+    front: &Front,
+    settings: &Settings,
+    stage: Stage,
+) -> Result<Exit, Error> {
+    let Some(text) = emit::front(front, settings, None, stage) else {
+        return Err(Error::usage(
+            "`check` stops before this stage: `policyc build --emit` prints it",
+        ));
+    };
+    output::print(&text);
+    output::findings_aside(front.diagnostics.clone(), &front.sources);
+    Ok(output::exit_of(&front.diagnostics, args.fail_on))
+}
+
+fn remark(front: &Front, stats: Stats) -> String {
+    let refused = |diagnostic: &&Diagnostic| diagnostic.code == codes::NOT_SUPPORTED;
+    let refused = front.diagnostics.iter().filter(refused).count();
+    let left_out = if refused == 0 {
+        String::new()
+    } else {
+        ", some policies left out".to_owned()
+    };
+    format!(
+        "{} policies, {} rules{left_out}: {} questions to the solver",
+        front.policies.policies().len(),
+        front.rules.rules().len(),
+        stats.questions
+    )
 }

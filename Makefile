@@ -1,0 +1,34 @@
+# Two commands: `make demo` shows the product at work, `make test` runs everything the project tests.
+# Both install what they need first (with sudo when not root) and say what that is.
+
+SHELL := /bin/bash
+CARGO := cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# As root the kernel tests must run; elsewhere they say that they were skipped.
+REQUIRE_ROOT := $(if $(filter 0,$(shell id -u)),POLICY_REQUIRE_ROOT=1,)
+
+.PHONY: demo test setup lint test-compiler test-kernel ebpf-check
+
+demo: setup
+	$(CARGO) build --release --locked --package policyc --package policyd --package policyd-e2e
+	$(TARGET)/release/demo $(TARGET)/release/policyc $(TARGET)/release/policyd
+
+test: setup lint test-compiler test-kernel
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
+
+test-compiler:
+	$(CARGO) test --locked
+
+test-kernel:
+	$(CARGO) build --locked --package policyc --package policyd
+	$(REQUIRE_ROOT) $(CARGO) test --locked --package policyd-e2e
+
+# Rebuilds the eBPF object from source and compares it with the one that is checked in (installs bpf-linker).
+ebpf-check:
+	$(CARGO) dev ebpf --check
+
+setup:
+	@./.ci/setup

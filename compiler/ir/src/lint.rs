@@ -1,0 +1,12 @@
+//! Likely mistakes in policies that Cilium accepts.
+//!
+//! [`written`] looks at what the text says, [`matched`] at what it matches in an inventory. Questions about pods that
+//! do not exist yet are the verifier's.
+
+/// What a policy matches in an inventory.
+mod matched;
+/// What a policy's text says.
+mod written;
+
+pub use matched::matched;
+pub use written::written;
