@@ -1,0 +1,14 @@
+//! Set algebra on selectors, prefixes and ports: what needs no solver.
+//!
+//! "May meet" answers err on the side of yes; "impossible" answers are exact reasons.
+
+/// Which kinds of peers there are, and their reserved labels.
+pub(crate) mod kind;
+/// Which rules can concern one flow.
+pub(crate) mod overlap;
+/// Prefixes minus exceptions.
+pub(crate) mod prefix;
+/// Which pods and reserved identities a selector can match.
+pub(crate) mod selector;
+/// Sets of label values.
+pub(crate) mod values;

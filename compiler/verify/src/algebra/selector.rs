@@ -1,0 +1,165 @@
+//! Which pods and reserved identities a selector can match.
+
+use std::sync::Arc;
+
+use policyc_ir::label::{self, CLUSTER, Key, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT, Source};
+use policyc_ir::rule::RuleSet;
+use policyc_ir::selector::{Requirement, Selector};
+
+use super::kind::Kind;
+use super::values::Values;
+
+/// What a selector asks of a pod, by label name, and which other kinds it matches.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reach {
+    /// Sorted by name; `None` if no pod can match.
+    pub(crate) pod: Option<Vec<(Arc<str>, Values)>>,
+    /// The other kinds, as bits.
+    pub(crate) kinds: u16,
+}
+
+/// Why no pod can match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Conflict {
+    /// Requirements on one label leave no value.
+    Contradiction(Vec<Requirement>),
+    /// No pod ever has the label.
+    NeverOnPods(Requirement),
+    /// Every pod has the label.
+    AlwaysOnPods(Requirement),
+}
+
+/// The name under which a label is reasoned about: a namespace's name is also one of its labels.
+pub(crate) fn canonical(name: &Arc<str>) -> Arc<str> {
+    match name.strip_prefix(NAMESPACE_LABELS) {
+        Some("kubernetes.io/metadata.name") => NAMESPACE.into(),
+        _ => name.clone(),
+    }
+}
+
+/// Whether every pod has the label.
+pub(crate) fn always(name: &str) -> bool {
+    matches!(name, NAMESPACE | CLUSTER | SERVICE_ACCOUNT)
+}
+
+/// Whether a pod can have a label that a selector's key names.
+pub(crate) fn on_pods(key: &Key) -> bool {
+    let of_cilium = key.name.starts_with("io.cilium.k8s")
+        && !always(&key.name)
+        && !key.name.starts_with(NAMESPACE_LABELS);
+    matches!(key.source, Source::Any | Source::K8s) && label::filter::keeps(&key.name) && !of_cilium
+}
+
+/// The values that a requirement leaves to a label of a pod, before other requirements.
+pub(crate) fn accepted(requirement: &Requirement) -> Values {
+    Values::of(&requirement.operator)
+}
+
+impl Reach {
+    /// Reads a selector.
+    pub(crate) fn new(selector: &Selector) -> Self {
+        let kinds = Kind::OTHERS
+            .into_iter()
+            .filter(|kind| *kind != Kind::UNKNOWN && selector.matches(&kind.labels()));
+        Self {
+            pod: pods(selector).ok(),
+            kinds: kinds.fold(0, |set, kind| set | kind.bit()),
+        }
+    }
+
+    /// Whether it matches anything.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.pod.is_some() || self.kinds != 0
+    }
+
+    /// Whether one party may match both.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.kinds & other.kinds != 0
+            || match (&self.pod, &other.pod) {
+                (Some(left), Some(right)) => compatible(left, right),
+                _ => false,
+            }
+    }
+}
+
+/// Walks two sorted lists; labels that only one names are no obstacle.
+fn compatible(left: &[(Arc<str>, Values)], right: &[(Arc<str>, Values)]) -> bool {
+    left.iter().all(|(name, values)| {
+        let at = right.binary_search_by(|(other, _)| other.cmp(name));
+        let other = at.ok().and_then(|at| right.get(at));
+        other.is_none_or(|(_, other)| !values.meet(other).is_empty())
+    })
+}
+
+/// What a selector asks of pods, by label name.
+pub(crate) fn pods(selector: &Selector) -> Result<Vec<(Arc<str>, Values)>, Conflict> {
+    let mut all: Vec<(Arc<str>, Values)> = Vec::new();
+    for requirement in selector.requirements() {
+        let values = accepted(requirement);
+        if !on_pods(&requirement.key) {
+            if values.absent {
+                continue;
+            }
+            return Err(Conflict::NeverOnPods(requirement.clone()));
+        }
+        let name = canonical(&requirement.key.name);
+        if always(&name) && values.only_absent() {
+            return Err(Conflict::AlwaysOnPods(requirement.clone()));
+        }
+        let at = match all.binary_search_by(|(known, _)| known.cmp(&name)) {
+            Ok(at) => at,
+            Err(at) => {
+                let absent = !always(&name);
+                let any = Values {
+                    absent,
+                    complement: true,
+                    list: Vec::new(),
+                };
+                all.insert(at, (name.clone(), any));
+                at
+            }
+        };
+        if let Some((_, known)) = all.get_mut(at) {
+            *known = known.meet(&values);
+            if known.is_empty() {
+                return Err(Conflict::Contradiction(minimal(selector, &name)));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The fewest requirements on a label that leave it no value: a pair if there is one.
+fn minimal(selector: &Selector, name: &Arc<str>) -> Vec<Requirement> {
+    let mut on: Vec<Requirement> = selector
+        .requirements()
+        .iter()
+        .filter(|requirement| {
+            on_pods(&requirement.key) && canonical(&requirement.key.name) == *name
+        })
+        .cloned()
+        .collect();
+    let mut at = 0;
+    while at < on.len() {
+        let rest = on.iter().enumerate().filter(|(other, _)| *other != at);
+        let left = rest.fold(
+            Values {
+                absent: !always(name),
+                complement: true,
+                list: Vec::new(),
+            },
+            |values, (_, requirement)| values.meet(&accepted(requirement)),
+        );
+        if left.is_empty() {
+            on.remove(at);
+        } else {
+            at += 1;
+        }
+    }
+    on
+}
+
+/// The reach of every selector of a rule set, by id.
+pub(crate) fn table(rules: &RuleSet) -> Vec<Reach> {
+    rules.selectors().iter().map(Reach::new).collect()
+}

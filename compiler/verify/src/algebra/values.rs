@@ -1,0 +1,67 @@
+//! Sets of label values.
+
+use std::sync::Arc;
+
+use policyc_ir::selector::Operator;
+
+/// The values a label may have; its absence is a member of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Values {
+    /// Whether the label may be absent.
+    pub(crate) absent: bool,
+    /// Whether `list` holds the values left out instead.
+    pub(crate) complement: bool,
+    /// Sorted, without repeats.
+    pub(crate) list: Vec<Arc<str>>,
+}
+
+impl Values {
+    /// What an operator accepts.
+    pub(crate) fn of(operator: &Operator) -> Self {
+        let (absent, complement, list) = match operator {
+            Operator::In(values) => (false, false, values.clone()),
+            Operator::NotIn(values) => (true, true, values.clone()),
+            Operator::Exists => (false, true, Vec::new()),
+            Operator::DoesNotExist => (true, false, Vec::new()),
+        };
+        Self {
+            absent,
+            complement,
+            list,
+        }
+    }
+
+    /// Members of both.
+    pub(crate) fn meet(&self, other: &Self) -> Self {
+        let contains = |set: &Self, value: &Arc<str>| set.list.binary_search(value).is_ok();
+        let (complement, list) = match (self.complement, other.complement) {
+            (true, true) => {
+                let mut list: Vec<_> = self.list.iter().chain(&other.list).cloned().collect();
+                list.sort();
+                list.dedup();
+                (true, list)
+            }
+            (false, negative) => (false, keep(&self.list, |v| contains(other, v) != negative)),
+            (true, false) => (false, keep(&other.list, |v| !contains(self, v))),
+        };
+        Self {
+            absent: self.absent && other.absent,
+            complement,
+            list,
+        }
+    }
+
+    /// Whether nothing is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.absent && !self.complement && self.list.is_empty()
+    }
+
+    /// Whether absence is all that is in it.
+    pub(crate) fn only_absent(&self) -> bool {
+        self.absent && !self.complement && self.list.is_empty()
+    }
+}
+
+fn keep(list: &[Arc<str>], wanted: impl Fn(&Arc<str>) -> bool) -> Vec<Arc<str>> {
+    list.iter().filter(|value| wanted(value)).cloned().collect()
+}

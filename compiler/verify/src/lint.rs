@@ -1,0 +1,162 @@
+//! Rules that cannot do what they say.
+//!
+//! Rules are taken in groups: one per direction and namespace, then the cluster-wide ones. Within a group the last
+//! rule is asked first and a rule found needless no longer counts for those before it, so all of the reported
+//! rules can be removed together, and of two equal rules only the later is reported.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use policyc_diag::Diagnostic;
+use policyc_ir::RuleId;
+use policyc_ir::rule::{Direction, RuleSet};
+use policyc_ir::settings::{Enforcement, Settings};
+use rayon::prelude::*;
+
+use crate::algebra::overlap::Algebra;
+use crate::{Options, Report, Stats};
+
+/// A group's solver and the questions it answers.
+mod group;
+/// Selectors that nothing possible matches.
+mod impossible;
+/// The questions as SMT-LIB text.
+pub(crate) mod questions;
+/// What people read.
+mod text;
+
+/// What every question needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) rules: &'a RuleSet,
+    pub(crate) algebra: &'a Algebra<'a>,
+    pub(crate) settings: &'a Settings,
+    pub(crate) options: &'a Options,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Context<'_> {
+    pub(crate) fn is_late(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// Rules that are asked about together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Group {
+    /// Those asked about.
+    pub(crate) own: Vec<RuleId>,
+    /// Others that may concern the same subjects.
+    pub(crate) others: Vec<RuleId>,
+}
+
+/// What came of a group.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    findings: Vec<Diagnostic>,
+    needless: Vec<RuleId>,
+    stats: Stats,
+}
+
+/// All lints.
+pub(crate) fn run(
+    rules: &RuleSet,
+    settings: &Settings,
+    options: &Options,
+    deadline: Option<Instant>,
+) -> Report {
+    let algebra = Algebra::new(rules);
+    let mut report = Report {
+        findings: impossible::findings(&algebra, settings),
+        stats: Stats::default(),
+    };
+    // Where nothing is enforced no rule matters, and there is nothing to say about any of them.
+    if settings.enforcement == Enforcement::Never {
+        return report;
+    }
+    let context = Context {
+        rules,
+        algebra: &algebra,
+        settings,
+        options,
+        deadline,
+    };
+    for direction in Direction::BOTH {
+        let (namespaced, wide) = groups(&algebra, direction);
+        let mut needless = BTreeSet::new();
+        // A thread costs a solver context, which a few rules are not worth.
+        let rules: usize = namespaced.iter().map(|group| group.own.len()).sum();
+        let found: Vec<_> = if rules > 64 {
+            namespaced
+                .par_iter()
+                .map(|group| group::run(&context, group, &BTreeSet::new()))
+                .collect()
+        } else {
+            let one = |group| group::run(&context, group, &BTreeSet::new());
+            namespaced.iter().map(one).collect()
+        };
+        for found in found {
+            needless.extend(found.needless.iter().copied());
+            absorb(&mut report, found);
+        }
+        absorb(&mut report, group::run(&context, &wide, &needless));
+    }
+    if report.stats.undecided > 0 && context.is_late() {
+        let message = format!(
+            "the time limit of {} s was reached, so {} rules were not checked",
+            options.total.as_secs(),
+            report.stats.undecided
+        );
+        let code = policyc_diag::codes::UNDECIDED;
+        report.findings.push(Diagnostic::new(code, message));
+    }
+    report
+}
+
+fn absorb(report: &mut Report, found: Found) {
+    report.findings.extend(found.findings);
+    report.stats += found.stats;
+}
+
+/// The groups of a direction: one per namespace, then that of cluster-wide rules.
+pub(crate) fn groups(algebra: &Algebra<'_>, direction: Direction) -> (Vec<Group>, Group) {
+    let mut by_namespace: BTreeMap<Arc<str>, Vec<RuleId>> = BTreeMap::new();
+    let (mut wide, mut narrow) = (Vec::new(), Vec::new());
+    for (id, rule) in algebra.rules.iter() {
+        let possible = algebra
+            .subject(rule)
+            .is_some_and(|reach| reach.is_possible());
+        if rule.direction != direction || rule.subject.node || !possible {
+            continue;
+        }
+        match &rule.subject.namespace {
+            Some(namespace) => {
+                by_namespace.entry(namespace.clone()).or_default().push(id);
+                narrow.push(id);
+            }
+            None => wide.push(id),
+        }
+    }
+    let groups = by_namespace.into_values().map(|own| {
+        let others = near(algebra, &own, &wide);
+        Group { own, others }
+    });
+    let groups = groups.collect();
+    let others = near(algebra, &wide, &narrow);
+    (groups, Group { own: wide, others })
+}
+
+/// Those of `others` whose subject some rule of `own` may share.
+fn near(algebra: &Algebra<'_>, own: &[RuleId], others: &[RuleId]) -> Vec<RuleId> {
+    let rule = |id: &RuleId| algebra.rules.rule(*id);
+    let meets = |other: &&RuleId| {
+        rule(other).is_some_and(|other| {
+            own.iter()
+                .filter_map(rule)
+                .any(|one| algebra.subjects_meet(one, other))
+        })
+    };
+    others.iter().filter(meets).copied().collect()
+}

@@ -1,0 +1,62 @@
+//! The questions as SMT-LIB text.
+
+use policyc_ir::rule::{Direction, RuleSet};
+use policyc_ir::settings::Settings;
+
+use super::group::{encode, removal};
+use super::{Context, Group, groups};
+use crate::Options;
+use crate::algebra::overlap::Algebra;
+use crate::solver::smtlib;
+
+/// One question as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The rule, e.g. `cnp shop/web spec.ingress[0]`.
+    pub rule: String,
+    /// SMT-LIB: `unsat` means that removing the rule changes no verdict.
+    pub text: String,
+}
+
+/// For each rule, in order: does removing it change a verdict?
+pub fn questions(rules: &RuleSet, settings: &Settings) -> Vec<Question> {
+    let algebra = Algebra::new(rules);
+    let context = Context {
+        rules,
+        algebra: &algebra,
+        settings,
+        options: &Options::default(),
+        deadline: None,
+    };
+    let mut numbered = Vec::new();
+    for direction in Direction::BOTH {
+        let (mut all, wide) = groups(&algebra, direction);
+        all.push(wide);
+        for group in all {
+            numbered.extend(of_group(&context, &group, direction));
+        }
+    }
+    numbered.sort_by_key(|(id, _)| *id);
+    numbered.into_iter().map(|(_, question)| question).collect()
+}
+
+fn of_group(
+    context: &Context<'_>,
+    group: &Group,
+    direction: Direction,
+) -> Vec<(policyc_ir::RuleId, Question)> {
+    let (frame, encoded) = encode(context, group);
+    let present: Vec<_> = group.own.iter().chain(&group.others).copied().collect();
+    let question = |id: &policyc_ir::RuleId| {
+        let slice = context.algebra.slice(*id, &present);
+        let term = removal(&frame, &encoded, *id, direction, &slice, context.settings);
+        let rule = context.rules.name(*id);
+        let about = [
+            format!("Is there a flow that is judged otherwise without `{rule}`?"),
+            "unsat: removing the rule changes no verdict.".to_owned(),
+        ];
+        let text = smtlib::print(&frame.script, &[term], &about);
+        (*id, Question { rule, text })
+    };
+    group.own.iter().map(question).collect()
+}

@@ -1,0 +1,185 @@
+//! From a solver's answer to one flow that people can read.
+//!
+//! Raw models differ with the solver's history. A canonical one fixes what an example should look like wish by wish,
+//! so it depends only on the question.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use policyc_ir::port::Protocol;
+
+use crate::algebra::kind::Kind;
+use crate::encode::{Frame, Side, Wish};
+use crate::solver::{Answer, Literal, Solver};
+use crate::term::{Assignment, Term, Var};
+
+/// Text forms.
+mod show;
+
+/// One label of an example pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) name: Arc<str>,
+    pub(crate) value: Arc<str>,
+    /// Whether any value that no rule names would do.
+    pub(crate) invented: bool,
+}
+
+/// One side of an example.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Party {
+    /// A pod with these labels, namespace and cluster among them.
+    Pod(Vec<Label>),
+    /// An address outside the cluster.
+    Address(IpAddr),
+    /// A party without labels of its own.
+    Reserved(Kind),
+}
+
+/// An example flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Witness {
+    /// The two sides of the frame.
+    pub(crate) sides: [Party; 2],
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
+    /// Names that the destination gives the port.
+    pub(crate) names: Vec<Arc<str>>,
+    /// The cluster whose name need not be shown.
+    pub(crate) cluster: Arc<str>,
+}
+
+/// The most readable assignment under which the assumed literals hold. `Ok(None)` if there is none.
+pub(crate) fn find(
+    solver: &mut dyn Solver,
+    wishes: &[Wish],
+    assumed: &[Literal],
+) -> Result<Option<Assignment>, String> {
+    let mut search = Search {
+        solver,
+        kept: assumed.to_vec(),
+        best: None,
+    };
+    if !search.improve(None)? {
+        return Ok(None);
+    }
+    for wish in wishes {
+        search.wish(wish)?;
+    }
+    Ok(search.best)
+}
+
+struct Search<'a> {
+    solver: &'a mut dyn Solver,
+    kept: Vec<Literal>,
+    best: Option<Assignment>,
+}
+
+impl Search<'_> {
+    /// Adds a literal if everything kept still fits with it.
+    fn improve(&mut self, literal: Option<Literal>) -> Result<bool, String> {
+        self.kept.extend(literal);
+        match self.solver.check(&self.kept) {
+            Answer::Sat => {
+                self.best = self.solver.model();
+                Ok(true)
+            }
+            Answer::Unsat => {
+                if literal.is_some() {
+                    self.kept.pop();
+                }
+                Ok(false)
+            }
+            Answer::Unknown(why) => Err(why),
+        }
+    }
+
+    /// Wants a term; asks the solver only if the example at hand breaks it.
+    fn want(&mut self, term: &Term) -> Result<bool, String> {
+        if *term == Term::Const(false) {
+            return Ok(false);
+        }
+        let literal = self.solver.literal(term);
+        if self.best.as_ref().is_some_and(|best| term.eval(best)) {
+            self.kept.push(literal);
+            return Ok(true);
+        }
+        self.improve(Some(literal))
+    }
+
+    fn wish(&mut self, wish: &Wish) -> Result<(), String> {
+        match wish {
+            Wish::First(terms) => {
+                for term in terms {
+                    if self.want(term)? {
+                        break;
+                    }
+                }
+            }
+            Wish::Least(premise, var, width) => {
+                if self.best.as_ref().is_some_and(|best| premise.eval(best)) {
+                    self.least(*var, *width)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bit by bit from the top, zero where possible. A value that is zero already needs one literal.
+    fn least(&mut self, var: Var, width: u8) -> Result<(), String> {
+        if self.want(&Term::Is(var, 0))? {
+            return Ok(());
+        }
+        let mut value = 0_u128;
+        for bits in 1..=width {
+            let prefix = Term::Prefix { var, bits, value };
+            if !self.want(&prefix)? {
+                value |= 1_u128.checked_shl(u32::from(width - bits)).unwrap_or(0);
+                self.want(&Term::Prefix { var, bits, value })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a flow from an assignment.
+pub(crate) fn decode(frame: &Frame, values: &Assignment) -> Witness {
+    let [first, second] = &frame.sides;
+    let party = |side| decode_side(frame, side, values);
+    let small = |var| u16::try_from(values.get(var)).unwrap_or(u16::MAX);
+    let names = frame
+        .named
+        .iter()
+        .filter(|(_, flag)| values.get(*flag) != 0)
+        .map(|(name, _)| name.clone());
+    Witness {
+        sides: [party(first), party(second)],
+        protocol: Protocol(u8::try_from(values.get(frame.protocol)).unwrap_or(u8::MAX)),
+        port: small(frame.port),
+        names: names.collect(),
+        cluster: frame.dims.cluster.clone(),
+    }
+}
+
+fn decode_side(frame: &Frame, side: &Side, values: &Assignment) -> Party {
+    let kind = Kind(u8::try_from(values.get(side.kind)).unwrap_or(u8::MAX));
+    match kind {
+        Kind::WORLD_V4 => {
+            let bits = u32::try_from(values.get(side.v4)).unwrap_or(0);
+            Party::Address(std::net::Ipv4Addr::from_bits(bits).into())
+        }
+        Kind::WORLD_V6 => Party::Address(std::net::Ipv6Addr::from_bits(values.get(side.v6)).into()),
+        Kind::POD => {
+            let labels = side.labels.iter().filter_map(|(name, var)| {
+                let (value, invented) = frame.dims.text(name, values.get(*var))?;
+                Some(Label {
+                    name: name.clone(),
+                    value,
+                    invented,
+                })
+            });
+            Party::Pod(labels.collect())
+        }
+        other => Party::Reserved(other),
+    }
+}
