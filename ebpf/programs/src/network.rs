@@ -89,8 +89,8 @@ pub(crate) fn ends(key: &mut Key, direction: Direction) -> (&mut [u8; 16], &mut 
 /// An IPv4 address in the form that all keys use.
 #[inline(always)]
 pub(crate) fn widen(address: [u8; 4]) -> [u8; 16] {
-    let [a, b, c, d] = address;
-    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    // As one number, which takes two instructions to store; an array takes a loop.
+    u128::from(u32::from_le_bytes(address)).to_le_bytes()
 }
 
 /// Where a packet ends that claims `length` bytes from the network header on.

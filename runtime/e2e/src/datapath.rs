@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aya::maps::lpm_trie::{Key as LpmKey, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
-use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
+use aya::programs::{SchedClassifier, TcAttachType, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 use policy_abi::conntrack::{Entry, Key};
 use policy_abi::control::Control;
@@ -16,6 +16,7 @@ use policy_abi::reason::{self, Counter, RECORDS_COUNTED, Reason};
 
 use crate::arena::Arena;
 use crate::sys::Mapping;
+use crate::topology::{self, Pod, Topology};
 
 /// The object that is checked in.
 pub const OBJECT: &[u8] = include_bytes!("../../../ebpf/policy.o");
@@ -74,6 +75,31 @@ impl Datapath {
                 .map_err(|error| io::Error::other(format!("`{name}`: {error:?}")))?;
         }
         Ok(Self { ebpf })
+    }
+
+    /// Attaches both programs to every pod of a topology. They are detached when this is dropped.
+    pub fn attach(&mut self, topology: &Topology) -> io::Result<()> {
+        let sides = [
+            (Direction::Egress, TcAttachType::Ingress),
+            (Direction::Ingress, TcAttachType::Egress),
+        ];
+        for (direction, side) in sides {
+            let program = self
+                .ebpf
+                .program_mut(direction.program())
+                .ok_or_else(missing)?;
+            let program: &mut SchedClassifier = program.try_into().map_err(io::Error::other)?;
+            // Interfaces are found by name in the namespace of the calling thread.
+            topology::within(&topology.node, || {
+                let attach = |pod: &Pod| program.attach(&pod.interface, side).map(|_| ());
+                topology
+                    .pods
+                    .iter()
+                    .try_for_each(attach)
+                    .map_err(io::Error::other)
+            })?;
+        }
+        Ok(())
     }
 
     /// Puts tables into a slot and, with `generation` not 0, into force.
@@ -181,7 +207,10 @@ impl Datapath {
     /// Instructions that the verifier went through for a program, and the program's bytes as the kernel runs it.
     pub fn size(&self, direction: Direction) -> io::Result<(u32, u32)> {
         let info = self.program(direction)?.info().map_err(io::Error::other)?;
-        Ok((info.verified_instruction_count().unwrap_or_default(), info.size_jitted()))
+        Ok((
+            info.verified_instruction_count().unwrap_or_default(),
+            info.size_jitted(),
+        ))
     }
 
     /// Packets counted per reason, all CPUs together.

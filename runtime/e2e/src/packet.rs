@@ -101,7 +101,11 @@ impl Ip {
 
     /// The packet in an Ethernet frame.
     pub fn frame(&self, payload: &[u8]) -> Vec<u8> {
-        let ethertype = if self.source.is_ipv4() { 0x0800 } else { 0x86dd };
+        let ethertype = if self.source.is_ipv4() {
+            0x0800
+        } else {
+            0x86dd
+        };
         ethernet(ethertype, &self.packet(payload))
     }
 
@@ -110,7 +114,7 @@ impl Ip {
         let length = u16::try_from(words * 4 + payload).unwrap_or(u16::MAX);
         let (id, offset, more) = self.fragment.unwrap_or_default();
         let [_, _, id_high, id_low] = id.to_be_bytes();
-        let fragment = offset / 8 | if more { 0x2000 } else { 0 };
+        let fragment = (offset / 8) | if more { 0x2000 } else { 0 };
         let mut header = vec![0x40 | u8::try_from(words).unwrap_or(15), 0];
         header.extend_from_slice(&length.to_be_bytes());
         header.extend_from_slice(&[id_high, id_low]);
@@ -128,16 +132,31 @@ impl Ip {
             body.extend_from_slice(&id.to_be_bytes());
             headers.push((FRAGMENT, body));
         }
-        let kinds: Vec<u8> = headers.iter().map(|(kind, _)| *kind).chain([self.protocol]).collect();
+        let kinds: Vec<u8> = headers
+            .iter()
+            .map(|(kind, _)| *kind)
+            .chain([self.protocol])
+            .collect();
         let following = kinds.iter().skip(1);
-        let behind = headers.iter().zip(following).flat_map(|((_, body), next)| [vec![*next], body.clone()].concat());
-        (kinds.first().copied().unwrap_or(self.protocol), behind.collect())
+        let behind = headers
+            .iter()
+            .zip(following)
+            .flat_map(|((_, body), next)| [vec![*next], body.clone()].concat());
+        (
+            kinds.first().copied().unwrap_or(self.protocol),
+            behind.collect(),
+        )
     }
 }
 
 /// A TCP header without options.
 pub fn tcp(source: u16, destination: u16, flags: u8) -> Vec<u8> {
-    [&ports(source, destination)[..], &[0; 8], &[0x50, flags, 0xff, 0xff, 0, 0, 0, 0]].concat()
+    [
+        &ports(source, destination)[..],
+        &[0; 8],
+        &[0x50, flags, 0xff, 0xff, 0, 0, 0, 0],
+    ]
+    .concat()
 }
 
 /// A UDP header and no data.

@@ -1,34 +1,223 @@
 //! Namespaces and traffic, with and without the datapath in between.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 
-use policyd_e2e::topology::Topology;
-use policyd_e2e::traffic::{Flow, Observed, Servers, observe_all};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-#[test]
-fn everything_answers_without_policy() {
-    policyd_e2e::require_root!();
-    let start = std::time::Instant::now();
-    let topology = Topology::new(3).unwrap();
-    println!("made {:?}", start.elapsed());
-    let _servers: Vec<_> = topology
+use policy_abi::arena::record;
+use policy_abi::proto;
+use policy_abi::reason::Reason;
+use policyd_e2e::arena::{Arena, Image};
+use policyd_e2e::datapath::{Datapath, Direction};
+use policyd_e2e::topology::{Topology, ensure_bpffs, within};
+use policyd_e2e::traffic::{Flow, Observed, PATIENCE, Servers, observe_all};
+
+const OPEN: u16 = 80;
+const SHUT: u16 = 81;
+
+fn servers(topology: &Topology) -> Vec<Servers> {
+    topology
         .pods
         .iter()
-        .map(|pod| Servers::start(&pod.namespace, &[80, 81]).unwrap())
-        .collect();
+        .map(|pod| Servers::start(&pod.namespace, &[OPEN, SHUT]).unwrap())
+        .collect()
+}
+
+/// Everything from every pod to every pod.
+fn flows(topology: &Topology) -> Vec<Flow> {
     let mut flows = Vec::new();
     for from in &topology.pods {
         for to in &topology.pods {
-            for port in [80, 81] {
-                flows.push(Flow::tcp(&from.namespace, to.ipv4, port));
-                flows.push(Flow::tcp(&from.namespace, to.ipv6, port));
-                flows.push(Flow::udp(&from.namespace, to.ipv4, port));
-                flows.push(Flow::udp(&from.namespace, to.ipv6, port));
+            for address in [IpAddr::V4(to.ipv4), IpAddr::V6(to.ipv6)] {
+                for port in [OPEN, SHUT] {
+                    flows.push(Flow::tcp(&from.namespace, address, port));
+                    flows.push(Flow::udp(&from.namespace, address, port));
+                }
+                flows.push(Flow::icmp(&from.namespace, address));
             }
-            flows.push(Flow::icmp(&from.namespace, to.ipv4));
-            flows.push(Flow::icmp(&from.namespace, to.ipv6));
         }
     }
+    flows
+}
+
+#[test]
+fn everything_answers_without_a_policy() {
+    policyd_e2e::require_root!();
+    let topology = Topology::new(3).unwrap();
+    let _servers = servers(&topology);
+    let flows = flows(&topology);
+    assert_eq!(flows.len(), 90);
     for (flow, observed) in flows.iter().zip(observe_all(&flows)) {
         assert_eq!(observed.unwrap(), Observed::Answered, "{flow:?}");
     }
-    println!("done {} flows {:?}", flows.len(), start.elapsed());
+}
+
+#[test]
+fn closed_ports_refuse() {
+    policyd_e2e::require_root!();
+    let topology = Topology::new(2).unwrap();
+    for to in [
+        IpAddr::V4(topology.pods[1].ipv4),
+        IpAddr::V6(topology.pods[1].ipv6),
+    ] {
+        for flow in [Flow::tcp, Flow::udp] {
+            let flow = flow(&topology.pods[0].namespace, to, OPEN);
+            assert_eq!(flow.observe().unwrap(), Observed::Refused, "{flow:?}");
+        }
+    }
+}
+
+#[test]
+fn topologies_leave_nothing_behind() {
+    policyd_e2e::require_root!();
+    let topology = Topology::new(1).unwrap();
+    let names = [topology.node.clone(), topology.pods[0].namespace.clone()];
+    assert!(names.iter().all(|name| within(name, || Ok(())).is_ok()));
+    drop(topology);
+    assert!(names.iter().all(|name| within(name, || Ok(())).is_err()));
+}
+
+#[test]
+fn bpffs_is_there() {
+    policyd_e2e::require_root!();
+    let path = ensure_bpffs().unwrap();
+    let probe = path.join(format!("probe-{}", std::process::id()));
+    std::fs::create_dir(&probe).unwrap();
+    // What tells it from an ordinary folder.
+    assert!(std::fs::write(probe.join("file"), b"x").is_err());
+    std::fs::remove_dir(&probe).unwrap();
+}
+
+/// Tables by which pod 0 may ask pod 1 on [`OPEN`] and for an echo; nothing else.
+fn tables(topology: &Topology) -> Arena {
+    let records = [
+        (record::ALLOW, Reason::Allowed, 0),
+        (record::DENY, Reason::DefaultDeny, 0),
+    ];
+    let only = |port: u16| {
+        let mut row = vec![0; 65_536];
+        row[usize::from(port)] = 1;
+        row
+    };
+    let ports: BTreeMap<_, _> = [
+        (proto::TCP, OPEN),
+        (proto::UDP, OPEN),
+        (proto::ICMP, 8),
+        (proto::ICMPV6, 128),
+    ]
+    .map(|(protocol, port)| (proto::slot(protocol), only(port)))
+    .into();
+    // Identity of pod n is n + 1; the peer of the image has class 1.
+    let image = |peer: usize| {
+        let mut peers = vec![0; 1 + topology.pods.len()];
+        peers[peer + 1] = 1;
+        Image {
+            peers,
+            ports: ports.clone(),
+            cells: vec![vec![2, 2], vec![2, 1]],
+        }
+    };
+    let nothing = Image {
+        peers: vec![0; 1 + topology.pods.len()],
+        ports: BTreeMap::new(),
+        cells: vec![vec![2]],
+    };
+    let images = [nothing, image(1), image(0)];
+    let identities = u32::try_from(topology.pods.len()).unwrap() + 1;
+    let policies = [(0, 1), (2, 0), (0, 0)];
+    topology.pods.iter().zip(policies).fold(
+        Arena::new(identities, 0, &records, &images),
+        |arena, (pod, (ingress, egress))| {
+            arena.with_endpoint(
+                pod.ifindex,
+                (Some(pod.ipv4), Some(pod.ipv6)),
+                ingress,
+                egress,
+            )
+        },
+    )
+}
+
+/// A datapath in front of all pods of a topology.
+fn enforce(topology: &Topology) -> Datapath {
+    let mut datapath = Datapath::load().unwrap();
+    for (identity, pod) in (1..).zip(&topology.pods) {
+        datapath.learn(1, pod.ipv4.into(), identity).unwrap();
+        datapath.learn(1, pod.ipv6.into(), identity).unwrap();
+    }
+    datapath.install(1, &tables(topology)).unwrap();
+    datapath.attach(topology).unwrap();
+    datapath
+}
+
+#[test]
+fn only_what_is_allowed_answers() {
+    policyd_e2e::require_root!();
+    let topology = Topology::new(3).unwrap();
+    let _servers = servers(&topology);
+    let datapath = enforce(&topology);
+    let flows = flows(&topology);
+    let mut answered = 0;
+    for (flow, observed) in flows.iter().zip(observe_all(&flows)) {
+        let [first, second, _] = topology.pods.as_slice() else {
+            panic!("three pods")
+        };
+        // A pod's traffic with itself does not leave it.
+        let own = topology.pods.iter().any(|pod| {
+            pod.namespace == flow.from
+                && [IpAddr::V4(pod.ipv4), IpAddr::V6(pod.ipv6)].contains(&flow.to)
+        });
+        let to_second = flow.to == second.ipv4 || flow.to == second.ipv6;
+        let allowed = flow.from == first.namespace && to_second && flow.port != SHUT;
+        let expected = if own || allowed {
+            Observed::Answered
+        } else {
+            Observed::Silent
+        };
+        assert_eq!(observed.unwrap(), expected, "{flow:?}");
+        answered += u32::from(allowed);
+    }
+    assert_eq!(answered, 6, "TCP, UDP and ICMP, in both families");
+    let drops = datapath.reasons(Direction::Egress).unwrap()[Reason::DefaultDeny as usize];
+    assert!(drops >= 48, "{drops} drops of 54 refused flows");
+}
+
+/// Datagrams longer than the interface's limit travel in fragments, there and back.
+#[test]
+fn fragments_travel() {
+    policyd_e2e::require_root!();
+    let topology = Topology::new(3).unwrap();
+    let _servers = servers(&topology);
+    let datapath = enforce(&topology);
+    let exchange = |to: IpAddr, port| {
+        within(&topology.pods[0].namespace, || {
+            let any: SocketAddr = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }
+                .parse()
+                .map_err(io::Error::other)?;
+            let socket = UdpSocket::bind(any)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.send_to(&[7; 5000], SocketAddr::new(to, port))?;
+            let mut buffer = [0; 8192];
+            Ok(socket.recv(&mut buffer).ok())
+        })
+    };
+    for to in [
+        IpAddr::V4(topology.pods[1].ipv4),
+        IpAddr::V6(topology.pods[1].ipv6),
+    ] {
+        assert_eq!(exchange(to, OPEN).unwrap(), Some(5000));
+        assert_eq!(exchange(to, SHUT).unwrap(), None);
+    }
+    for direction in [Direction::Ingress, Direction::Egress] {
+        let reasons = datapath.reasons(direction).unwrap();
+        assert_eq!(reasons[Reason::LostFragment as usize], 0);
+        assert_eq!(reasons[Reason::Malformed as usize], 0);
+    }
+    let replies = datapath.reasons(Direction::Egress).unwrap()[Reason::Reply as usize];
+    assert!(replies >= 8, "{replies} fragments of two replies");
 }

@@ -96,7 +96,7 @@ fn accept(listener: &TcpListener) {
 }
 
 fn send_back(socket: &UdpSocket) {
-    let mut buffer = [0; 2048];
+    let mut buffer = [0; 8192];
     while let Ok((length, from)) = socket.recv_from(&mut buffer) {
         let _sent = buffer
             .get(..length)

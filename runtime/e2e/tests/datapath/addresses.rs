@@ -21,7 +21,9 @@ const SOLICITED: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00
 const UNSPECIFIED: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 fn discovery(source: IpAddr, destination: IpAddr, kind: u8) -> Vec<u8> {
-    Ip::new(source, destination, proto::ICMPV6).hop_limit(255).frame(&packet::icmp(kind, 0, [0; 4], &[0; 16]))
+    Ip::new(source, destination, proto::ICMPV6)
+        .hop_limit(255)
+        .frame(&packet::icmp(kind, 0, [0; 4], &[0; 16]))
 }
 
 #[test]
@@ -37,10 +39,22 @@ fn source_must_be_the_pods() {
         (LINK_LOCAL, true),
         (UNSPECIFIED, true),
     ] {
-        world.expect(Egress, &Ip::new(source, friend(ipv6), proto::TCP).frame(&segment), Spoofed);
+        world.expect(
+            Egress,
+            &Ip::new(source, friend(ipv6), proto::TCP).frame(&segment),
+            Spoofed,
+        );
     }
-    world.expect(Egress, &Ip::new(pod(false), friend(false), proto::TCP).frame(&segment), Allowed);
-    assert_eq!(world.datapath.connections().unwrap().len(), 1, "spoofed packets leave no trace");
+    world.expect(
+        Egress,
+        &Ip::new(pod(false), friend(false), proto::TCP).frame(&segment),
+        Allowed,
+    );
+    assert_eq!(
+        world.datapath.connections().unwrap().len(),
+        1,
+        "spoofed packets leave no trace"
+    );
 }
 
 #[test]
@@ -56,7 +70,11 @@ fn destination_must_be_the_pods() {
         (LINK_LOCAL, true),
         (SOLICITED, true),
     ] {
-        world.expect(Ingress, &Ip::new(friend(ipv6), destination, proto::TCP).frame(&segment), Misdelivered);
+        world.expect(
+            Ingress,
+            &Ip::new(friend(ipv6), destination, proto::TCP).frame(&segment),
+            Misdelivered,
+        );
     }
 }
 
@@ -65,12 +83,26 @@ fn destination_must_be_the_pods() {
 fn absent_addresses_match_nothing() {
     policyd_e2e::require_root!();
     let mut world = World::new();
-    let records = [(1, Allowed, 0), (0, DefaultDeny, 0), (0, DefaultDeny, 0), (1, Allowed, 0)];
+    let records = [
+        (1, Allowed, 0),
+        (0, DefaultDeny, 0),
+        (0, DefaultDeny, 0),
+        (1, Allowed, 0),
+    ];
     let arena = Arena::new(3, 0, &records, &policies()).with_endpoint(1, (None, None), 0, 1);
     world.install(GENERATION, &arena);
-    for source in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), UNSPECIFIED, pod(false), pod(true)] {
+    for source in [
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        UNSPECIFIED,
+        pod(false),
+        pod(true),
+    ] {
         let packet = Ip::new(source, friend(source.is_ipv6()), proto::TCP);
-        world.expect(Egress, &packet.frame(&packet::tcp(CLIENT, EGRESS[0], SYN)), Spoofed);
+        world.expect(
+            Egress,
+            &packet.frame(&packet::tcp(CLIENT, EGRESS[0], SYN)),
+            Spoofed,
+        );
     }
 }
 
@@ -96,9 +128,17 @@ fn discovery_stays_on_the_link() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     // Beyond the link, or come from beyond it.
-    world.expect(Egress, &discovery(pod(true), friend(true), 135), DefaultDeny);
+    world.expect(
+        Egress,
+        &discovery(pod(true), friend(true), 135),
+        DefaultDeny,
+    );
     let forwarded = Ip::new(friend(true), pod(true), proto::ICMPV6).hop_limit(254);
-    world.expect(Ingress, &forwarded.frame(&packet::icmp(135, 0, [0; 4], &[0; 16])), DefaultDeny);
+    world.expect(
+        Ingress,
+        &forwarded.frame(&packet::icmp(135, 0, [0; 4], &[0; 16])),
+        DefaultDeny,
+    );
     // With addresses that are nobody's, or of other types.
     world.expect(Egress, &discovery(foe(true), SOLICITED, 135), Spoofed);
     world.expect(Ingress, &discovery(GATEWAY, foe(true), 135), Misdelivered);
@@ -107,18 +147,29 @@ fn discovery_stays_on_the_link() {
         world.expect(Ingress, &discovery(GATEWAY, SOLICITED, kind), Misdelivered);
     }
     // In pieces (RFC 6980).
-    let fragment = Ip::new(LINK_LOCAL, SOLICITED, proto::ICMPV6).hop_limit(255).fragment(1, 0, true);
-    world.expect(Egress, &fragment.frame(&packet::icmp(135, 0, [0; 4], &[0; 16])), Spoofed);
+    let fragment = Ip::new(LINK_LOCAL, SOLICITED, proto::ICMPV6)
+        .hop_limit(255)
+        .fragment(1, 0, true);
+    world.expect(
+        Egress,
+        &fragment.frame(&packet::icmp(135, 0, [0; 4], &[0; 16])),
+        Spoofed,
+    );
 }
 
 #[test]
 fn interface_without_endpoint_passes_nothing() {
     policyd_e2e::require_root!();
     let mut world = World::new();
-    let elsewhere = Arena::new(3, 0, &[(1, Allowed, 0); 4], &policies()).with_endpoint(2, (None, None), 0, 1);
+    let elsewhere =
+        Arena::new(3, 0, &[(1, Allowed, 0); 4], &policies()).with_endpoint(2, (None, None), 0, 1);
     world.install(GENERATION, &elsewhere);
     for (direction, ipv6) in ways() {
-        world.expect(direction, &opening_tcp(direction, friend(ipv6), SYN), NoEndpoint);
+        world.expect(
+            direction,
+            &opening_tcp(direction, friend(ipv6), SYN),
+            NoEndpoint,
+        );
     }
     world.expect(Egress, &discovery(LINK_LOCAL, SOLICITED, 135), NoEndpoint);
 }
@@ -126,9 +177,15 @@ fn interface_without_endpoint_passes_nothing() {
 #[test]
 fn nothing_passes_before_the_first_generation() {
     policyd_e2e::require_root!();
-    let mut world = World { datapath: Datapath::load().unwrap() };
+    let mut world = World {
+        datapath: Datapath::load().unwrap(),
+    };
     for (direction, ipv6) in ways() {
-        world.expect(direction, &opening_tcp(direction, friend(ipv6), SYN), NoGeneration);
+        world.expect(
+            direction,
+            &opening_tcp(direction, friend(ipv6), SYN),
+            NoGeneration,
+        );
     }
     world.expect(Egress, &packet::ethernet(packet::ARP, &[0; 46]), Essential);
 }

@@ -9,7 +9,8 @@ use policyd_e2e::datapath::Direction::{self, Egress, Ingress};
 use policyd_e2e::packet::{self, Ip, SYN};
 
 use crate::world::{
-    CLIENT, EGRESS, INGRESS, World, back, between, foe, friend, icmp_of, opening_tcp, pod, stranger, ways,
+    CLIENT, EGRESS, INGRESS, World, back, between, foe, friend, icmp_of, opening_tcp, pod,
+    stranger, ways,
 };
 
 /// Types that are errors.
@@ -33,7 +34,11 @@ fn errors_about_known_connections_pass() {
     policyd_e2e::require_root!();
     for (direction, ipv6) in ways() {
         let mut world = World::new();
-        let ports = if direction == Ingress { INGRESS } else { EGRESS };
+        let ports = if direction == Ingress {
+            INGRESS
+        } else {
+            EGRESS
+        };
         let icmp = icmp_of(ipv6);
         for (protocol, payload) in [
             (proto::TCP, packet::tcp(CLIENT, ports[0], SYN)),
@@ -62,9 +67,18 @@ fn errors_about_replies_pass() {
     policyd_e2e::require_root!();
     for (direction, ipv6) in ways() {
         let mut world = World::new();
-        world.expect(direction, &opening_tcp(direction, friend(ipv6), SYN), Allowed);
+        world.expect(
+            direction,
+            &opening_tcp(direction, friend(ipv6), SYN),
+            Allowed,
+        );
         let reply = crate::world::answering_tcp(back(direction), friend(ipv6), SYN);
-        let packet = error(back(direction), friend(ipv6), kinds(ipv6)[0], &quote(&reply, ipv6));
+        let packet = error(
+            back(direction),
+            friend(ipv6),
+            kinds(ipv6)[0],
+            &quote(&reply, ipv6),
+        );
         world.expect(direction, &packet, Reply);
     }
 }
@@ -92,13 +106,34 @@ fn errors_must_fit_their_quotation() {
         let kind = kinds(ipv6)[0];
         let quoted = quote(&got, ipv6);
         world.expect(Egress, &error(Ingress, friend(ipv6), kind, &quoted), Reply);
-        world.expect(Egress, &error(Ingress, foe(ipv6), kind, &quoted), PolicyDeny);
-        let foreign = Ip::new(friend(ipv6), foe(ipv6), proto::TCP).packet(&packet::tcp(CLIENT, INGRESS[0], SYN));
-        world.expect(Egress, &error(Ingress, friend(ipv6), kind, &foreign), DefaultDeny);
-        let other = Ip::new(friend(ipv6), pod(ipv6), proto::TCP).packet(&packet::tcp(CLIENT + 1, INGRESS[0], SYN));
-        world.expect(Egress, &error(Ingress, friend(ipv6), kind, &other), DefaultDeny);
+        world.expect(
+            Egress,
+            &error(Ingress, foe(ipv6), kind, &quoted),
+            PolicyDeny,
+        );
+        let foreign = Ip::new(friend(ipv6), foe(ipv6), proto::TCP)
+            .packet(&packet::tcp(CLIENT, INGRESS[0], SYN));
+        world.expect(
+            Egress,
+            &error(Ingress, friend(ipv6), kind, &foreign),
+            DefaultDeny,
+        );
+        let other = Ip::new(friend(ipv6), pod(ipv6), proto::TCP).packet(&packet::tcp(
+            CLIENT + 1,
+            INGRESS[0],
+            SYN,
+        ));
+        world.expect(
+            Egress,
+            &error(Ingress, friend(ipv6), kind, &other),
+            DefaultDeny,
+        );
         // To the pod, about a packet that is not the pod's.
-        world.expect(Ingress, &error(Egress, friend(ipv6), kind, &foreign), DefaultDeny);
+        world.expect(
+            Ingress,
+            &error(Egress, friend(ipv6), kind, &foreign),
+            DefaultDeny,
+        );
     }
 }
 
@@ -115,12 +150,20 @@ fn quotations_may_be_short_or_broken() {
         let least = quoted.len() - 4;
         for length in 0..=quoted.len() {
             let reason = if length < least { DefaultDeny } else { Reply };
-            world.expect(Ingress, &error(Egress, friend(ipv6), kind, &quoted[..length]), reason);
+            world.expect(
+                Ingress,
+                &error(Egress, friend(ipv6), kind, &quoted[..length]),
+                reason,
+            );
         }
         for value in [0x00, 0x44, 0x55, 0xff] {
             let mut broken = quoted.clone();
             broken[0] = value;
-            world.expect(Ingress, &error(Egress, friend(ipv6), kind, &broken), DefaultDeny);
+            world.expect(
+                Ingress,
+                &error(Egress, friend(ipv6), kind, &broken),
+                DefaultDeny,
+            );
         }
     }
 }
@@ -130,11 +173,15 @@ fn fragmentation_needed_passes_if_asked_for() {
     policyd_e2e::require_root!();
     let (mut plain, mut lenient) = (World::new(), World::with_flags(FLAG_FRAG_NEEDED));
     for direction in [Ingress, Egress] {
-        let message = |code| between(direction, stranger(false), proto::ICMP).frame(&packet::icmp(3, code, [0; 4], &[0; 28]));
+        let message = |code| {
+            between(direction, stranger(false), proto::ICMP)
+                .frame(&packet::icmp(3, code, [0; 4], &[0; 28]))
+        };
         plain.expect(direction, &message(4), DefaultDeny);
         lenient.expect(direction, &message(4), Essential);
         lenient.expect(direction, &message(1), DefaultDeny);
-        let not_ipv4 = between(direction, stranger(true), proto::ICMPV6).frame(&packet::icmp(3, 4, [0; 4], &[0; 48]));
+        let not_ipv4 = between(direction, stranger(true), proto::ICMPV6)
+            .frame(&packet::icmp(3, 4, [0; 4], &[0; 48]));
         lenient.expect(direction, &not_ipv4, DefaultDeny);
     }
 }

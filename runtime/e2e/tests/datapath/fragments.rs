@@ -12,7 +12,11 @@ fn later_fragments_share_the_ports_of_the_first() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     for (direction, ipv6) in ways() {
-        let ports = if direction == Ingress { INGRESS } else { EGRESS };
+        let ports = if direction == Ingress {
+            INGRESS
+        } else {
+            EGRESS
+        };
         let icmp = icmp_of(ipv6);
         for (id, (protocol, header)) in (1..).zip([
             (proto::TCP, packet::tcp(CLIENT, ports[0], SYN)),
@@ -21,7 +25,10 @@ fn later_fragments_share_the_ports_of_the_first() {
             (icmp, packet::echo(icmp, false, 9)),
         ]) {
             let ip = between(direction, friend(ipv6), protocol);
-            let first = ip.clone().fragment(id, 0, true).frame(&[header, vec![0; 40]].concat());
+            let first = ip
+                .clone()
+                .fragment(id, 0, true)
+                .frame(&[header, vec![0; 40]].concat());
             let later = ip.clone().fragment(id, 64, true).frame(&[0xff; 64]);
             let last = ip.fragment(id, 128, false).frame(&[0xff; 3]);
             world.expect(direction, &later, LostFragment);
@@ -38,9 +45,16 @@ fn fragments_of_refused_packets_are_refused() {
     let mut world = World::new();
     for (direction, ipv6) in ways() {
         let ip = between(direction, friend(ipv6), proto::UDP);
-        let first = ip.clone().fragment(5, 0, true).frame(&packet::udp(CLIENT, 1));
+        let first = ip
+            .clone()
+            .fragment(5, 0, true)
+            .frame(&packet::udp(CLIENT, 1));
         world.expect(direction, &first, DefaultDeny);
-        world.expect(direction, &ip.fragment(5, 64, false).frame(&[0; 8]), DefaultDeny);
+        world.expect(
+            direction,
+            &ip.fragment(5, 64, false).frame(&[0; 8]),
+            DefaultDeny,
+        );
     }
 }
 
@@ -49,13 +63,25 @@ fn fragments_of_replies_are_replies() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     for (direction, ipv6) in ways() {
-        let port = if direction == Ingress { INGRESS[1] } else { EGRESS[1] };
-        let request = between(direction, friend(ipv6), proto::UDP).frame(&packet::udp(CLIENT, port));
+        let port = if direction == Ingress {
+            INGRESS[1]
+        } else {
+            EGRESS[1]
+        };
+        let request =
+            between(direction, friend(ipv6), proto::UDP).frame(&packet::udp(CLIENT, port));
         world.expect(direction, &request, Allowed);
         let ip = between(back(direction), friend(ipv6), proto::UDP);
-        let first = ip.clone().fragment(6, 0, true).frame(&packet::udp(port, CLIENT));
+        let first = ip
+            .clone()
+            .fragment(6, 0, true)
+            .frame(&packet::udp(port, CLIENT));
         world.expect(back(direction), &first, Reply);
-        world.expect(back(direction), &ip.fragment(6, 64, false).frame(&[0; 8]), Reply);
+        world.expect(
+            back(direction),
+            &ip.fragment(6, 64, false).frame(&[0; 8]),
+            Reply,
+        );
     }
 }
 
@@ -66,12 +92,30 @@ fn fragments_do_not_mix() {
     let mut world = World::new();
     for ipv6 in [false, true] {
         let ip = between(Ingress, friend(ipv6), proto::UDP);
-        world.expect(Ingress, &ip.clone().fragment(7, 0, true).frame(&packet::udp(CLIENT, INGRESS[1])), Allowed);
-        world.expect(Ingress, &ip.clone().fragment(8, 64, false).frame(&[0; 8]), LostFragment);
+        world.expect(
+            Ingress,
+            &ip.clone()
+                .fragment(7, 0, true)
+                .frame(&packet::udp(CLIENT, INGRESS[1])),
+            Allowed,
+        );
+        world.expect(
+            Ingress,
+            &ip.clone().fragment(8, 64, false).frame(&[0; 8]),
+            LostFragment,
+        );
         let other = between(Ingress, crate::world::foe(ipv6), proto::UDP);
-        world.expect(Ingress, &other.fragment(7, 64, false).frame(&[0; 8]), LostFragment);
+        world.expect(
+            Ingress,
+            &other.fragment(7, 64, false).frame(&[0; 8]),
+            LostFragment,
+        );
         let back = between(Egress, friend(ipv6), proto::UDP);
-        world.expect(Egress, &back.fragment(7, 64, false).frame(&[0; 8]), LostFragment);
+        world.expect(
+            Egress,
+            &back.fragment(7, 64, false).frame(&[0; 8]),
+            LostFragment,
+        );
     }
     let other = between(Ingress, friend(false), proto::TCP).fragment(7, 64, false);
     world.expect(Ingress, &other.frame(&[0; 8]), LostFragment);
@@ -91,13 +135,25 @@ fn fragments_cannot_rewrite_or_hide_a_header() {
             (proto::SCTP, packet::sctp(CLIENT, INGRESS[2]), 16),
         ] {
             let ip = between(Ingress, friend(ipv6), protocol);
-            world.expect(Ingress, &ip.clone().fragment(9, 0, true).frame(&header[..4]), Malformed);
-            world.expect(Ingress, &ip.clone().fragment(9, 0, true).frame(&header), Allowed);
+            world.expect(
+                Ingress,
+                &ip.clone().fragment(9, 0, true).frame(&header[..4]),
+                Malformed,
+            );
+            world.expect(
+                Ingress,
+                &ip.clone().fragment(9, 0, true).frame(&header),
+                Allowed,
+            );
             for offset in (8..least).step_by(8) {
                 let over = ip.clone().fragment(9, offset, true).frame(&[0; 8]);
                 world.expect(Ingress, &over, Malformed);
             }
-            world.expect(Ingress, &ip.fragment(9, least, false).frame(&[0; 8]), Allowed);
+            world.expect(
+                Ingress,
+                &ip.fragment(9, least, false).frame(&[0; 8]),
+                Allowed,
+            );
         }
     }
 }
@@ -108,6 +164,14 @@ fn atomic_fragments_are_whole_packets() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     let ip = between(Ingress, friend(true), proto::TCP).fragment(10, 0, false);
-    world.expect(Ingress, &ip.frame(&packet::tcp(CLIENT, INGRESS[0], SYN)), Allowed);
-    world.expect(Ingress, &ip.frame(&packet::tcp(CLIENT, 1, SYN)), DefaultDeny);
+    world.expect(
+        Ingress,
+        &ip.frame(&packet::tcp(CLIENT, INGRESS[0], SYN)),
+        Allowed,
+    );
+    world.expect(
+        Ingress,
+        &ip.frame(&packet::tcp(CLIENT, 1, SYN)),
+        DefaultDeny,
+    );
 }

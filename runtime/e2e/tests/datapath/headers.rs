@@ -19,7 +19,11 @@ const DESTINATION_OPTIONS: u8 = 60;
 const PADDING: [u8; 7] = [0, 1, 4, 0, 0, 0, 0];
 
 fn ports_of(direction: Direction) -> [u16; 3] {
-    if direction == Ingress { INGRESS } else { EGRESS }
+    if direction == Ingress {
+        INGRESS
+    } else {
+        EGRESS
+    }
 }
 
 #[test]
@@ -29,18 +33,34 @@ fn protocols_are_judged_by_port() {
     for (direction, ipv6) in ways() {
         let [tcp, udp, sctp] = ports_of(direction);
         for (peer, allowed) in [(friend(ipv6), Allowed), (foe(ipv6), PolicyDeny)] {
-            let refused = if allowed == Allowed { DefaultDeny } else { PolicyDeny };
+            let refused = if allowed == Allowed {
+                DefaultDeny
+            } else {
+                PolicyDeny
+            };
             let ip = |protocol| between(direction, peer, protocol);
             let icmp = icmp_of(ipv6);
             for (packet, reason) in [
-                (ip(proto::TCP).frame(&packet::tcp(CLIENT, tcp, SYN)), allowed),
-                (ip(proto::TCP).frame(&packet::tcp(CLIENT, tcp + 1, SYN)), refused),
-                (ip(proto::TCP).frame(&packet::tcp(tcp, CLIENT, SYN)), refused),
+                (
+                    ip(proto::TCP).frame(&packet::tcp(CLIENT, tcp, SYN)),
+                    allowed,
+                ),
+                (
+                    ip(proto::TCP).frame(&packet::tcp(CLIENT, tcp + 1, SYN)),
+                    refused,
+                ),
+                (
+                    ip(proto::TCP).frame(&packet::tcp(tcp, CLIENT, SYN)),
+                    refused,
+                ),
                 (ip(proto::UDP).frame(&packet::udp(CLIENT, udp)), allowed),
                 (ip(proto::UDP).frame(&packet::udp(CLIENT, udp + 1)), refused),
                 (ip(proto::UDP).frame(&packet::udp(CLIENT, tcp)), refused),
                 (ip(proto::SCTP).frame(&packet::sctp(CLIENT, sctp)), allowed),
-                (ip(proto::SCTP).frame(&packet::sctp(CLIENT, sctp + 1)), refused),
+                (
+                    ip(proto::SCTP).frame(&packet::sctp(CLIENT, sctp + 1)),
+                    refused,
+                ),
                 (ip(icmp).frame(&packet::echo(icmp, false, 7)), allowed),
                 (ip(icmp).frame(&packet::icmp(42, 0, [0; 4], &[])), refused),
             ] {
@@ -68,7 +88,8 @@ fn other_protocols_are_dropped_unless_extended() {
         extended.expect(direction, &no_slot, DefaultDeny);
         // The other family's ICMP, which nobody speaks, whatever is allowed.
         let strange = icmp_of(!ipv6);
-        let packet = between(direction, friend(ipv6), strange).frame(&packet::echo(strange, false, 7));
+        let packet =
+            between(direction, friend(ipv6), strange).frame(&packet::echo(strange, false, 7));
         extended.expect(direction, &packet, UnknownL4);
     }
 }
@@ -78,7 +99,11 @@ fn link_layer_knows_arp_and_ip_only() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     for direction in [Ingress, Egress] {
-        world.expect(direction, &packet::ethernet(packet::ARP, &[0; 46]), Essential);
+        world.expect(
+            direction,
+            &packet::ethernet(packet::ARP, &[0; 46]),
+            Essential,
+        );
         for ethertype in [0x8847, 0x88a8, 0x8100, 0x0842, 0x86de] {
             world.expect(direction, &packet::ethernet(ethertype, &[0; 46]), UnknownL3);
         }
@@ -96,7 +121,13 @@ fn headers_may_be_long() {
         world.expect(Ingress, &ip.frame(&segment), Allowed);
     }
     let mut ip = between(Ingress, friend(true), proto::TCP);
-    for kind in [HOP_BY_HOP, DESTINATION_OPTIONS, ROUTING, DESTINATION_OPTIONS, DESTINATION_OPTIONS] {
+    for kind in [
+        HOP_BY_HOP,
+        DESTINATION_OPTIONS,
+        ROUTING,
+        DESTINATION_OPTIONS,
+        DESTINATION_OPTIONS,
+    ] {
         let mut body = PADDING;
         if kind == ROUTING {
             body = [0, 4, 0, 0, 0, 0, 0];
@@ -104,7 +135,8 @@ fn headers_may_be_long() {
         ip = ip.extension(kind, &body);
         world.expect(Ingress, &ip.frame(&segment), Allowed);
     }
-    let long = between(Ingress, friend(true), proto::TCP).extension(DESTINATION_OPTIONS, &[&[255], &[0; 2046][..]].concat());
+    let long = between(Ingress, friend(true), proto::TCP)
+        .extension(DESTINATION_OPTIONS, &[&[255], &[0; 2046][..]].concat());
     world.expect(Ingress, &long.frame(&segment), Allowed);
     // Padding of the link layer is none of the packet.
     let padded = [opening_tcp(Ingress, friend(false), SYN), vec![0; 40]].concat();
@@ -117,7 +149,9 @@ fn too_many_extension_headers_are_malformed() {
     let mut world = World::new();
     let segment = packet::tcp(CLIENT, INGRESS[0], SYN);
     let chain = |length: usize| {
-        (0..length).fold(between(Ingress, friend(true), proto::TCP), |ip, _| ip.extension(DESTINATION_OPTIONS, &PADDING))
+        (0..length).fold(between(Ingress, friend(true), proto::TCP), |ip, _| {
+            ip.extension(DESTINATION_OPTIONS, &PADDING)
+        })
     };
     world.expect(Ingress, &chain(5).frame(&segment), Allowed);
     world.expect(Ingress, &chain(6).frame(&segment), Malformed);
@@ -129,7 +163,11 @@ fn routed_elsewhere_is_malformed() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     let ip = between(Egress, friend(true), proto::TCP).extension(ROUTING, &[0, 4, 1, 0, 0, 0, 0]);
-    world.expect(Egress, &ip.frame(&packet::tcp(CLIENT, EGRESS[0], SYN)), Malformed);
+    world.expect(
+        Egress,
+        &ip.frame(&packet::tcp(CLIENT, EGRESS[0], SYN)),
+        Malformed,
+    );
 }
 
 /// Cutting a packet anywhere makes it malformed; nothing is read from behind its end.
@@ -143,7 +181,10 @@ fn truncated_packets_are_malformed() {
             (proto::TCP, packet::tcp(CLIENT, ports_of(direction)[0], SYN)),
             (proto::UDP, packet::udp(CLIENT, ports_of(direction)[1])),
             (proto::SCTP, packet::sctp(CLIENT, ports_of(direction)[2])),
-            (icmp, packet::icmp(if ipv6 { 128 } else { 8 }, 0, [0, 7, 0, 1], &[])),
+            (
+                icmp,
+                packet::icmp(if ipv6 { 128 } else { 8 }, 0, [0, 7, 0, 1], &[]),
+            ),
         ] {
             let ip = between(direction, friend(ipv6), protocol);
             let whole = ip.frame(&payload);
@@ -182,7 +223,14 @@ fn contradictory_headers_are_malformed() {
     broken(46, 0x40); // TCP header of 16 bytes
     broken(46, 0xf0); // TCP header longer than the packet
     let good = opening_tcp(Ingress, friend(true), SYN);
-    for (at, value) in [(14, 0x40), (18, 0xff), (19, 19), (19, 0), (66, 0x40), (66, 0xf0)] {
+    for (at, value) in [
+        (14, 0x40),
+        (18, 0xff),
+        (19, 19),
+        (19, 0),
+        (66, 0x40),
+        (66, 0xf0),
+    ] {
         let mut packet = good.clone();
         packet[at] = value;
         world.expect(Ingress, &packet, Malformed);

@@ -1,6 +1,12 @@
 //! Packets made by hand, put through the programs as the kernel runs them. Each case asserts both what happened to
 //! the packet and the reason that was counted for it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed, and may say what it measured"
+)]
 
 /// Whose packets these are: source, destination, neighbour discovery.
 mod addresses;

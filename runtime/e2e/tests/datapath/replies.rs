@@ -9,15 +9,21 @@ use policyd_e2e::datapath::Direction::{self, Egress, Ingress};
 use policyd_e2e::packet::{self, ACK, FIN, RST, SYN};
 
 use crate::world::{
-    CLIENT, EGRESS, EXTENDED, GENERATION, INGRESS, World, answering_tcp, arena, back, between,
-    foe, friend, icmp_of, opening_tcp, policies, ways,
+    CLIENT, EGRESS, EXTENDED, GENERATION, INGRESS, World, answering_tcp, arena, back, between, foe,
+    friend, icmp_of, opening_tcp, policies, ways,
 };
 
 /// The only connection there is, and the time it is known for in the direction that opened it.
 fn only(world: &World, opener: Direction) -> (Key, Entry, u64) {
     let connections = world.datapath.connections().unwrap();
-    let [(key, entry)] = connections.as_slice() else { panic!("{connections:?}") };
-    let until = if opener == Egress { entry.egress_until } else { entry.ingress_until };
+    let [(key, entry)] = connections.as_slice() else {
+        panic!("{connections:?}")
+    };
+    let until = if opener == Egress {
+        entry.egress_until
+    } else {
+        entry.ingress_until
+    };
     (*key, *entry, until)
 }
 
@@ -25,14 +31,20 @@ fn only(world: &World, opener: Direction) -> (Key, Entry, u64) {
 fn now() -> u64 {
     let text = std::fs::read_to_string("/proc/uptime").unwrap();
     let seconds: f64 = text.split(' ').next().unwrap().parse().unwrap();
-    std::time::Duration::from_secs_f64(seconds).as_nanos().try_into().unwrap()
+    std::time::Duration::from_secs_f64(seconds)
+        .as_nanos()
+        .try_into()
+        .unwrap()
 }
 
 /// Whether a time is `lifetime` from now, give or take a second.
 #[track_caller]
 fn assert_lasts(until: u64, lifetime: u64) {
     let lasts = until.saturating_sub(now());
-    assert!(lasts.abs_diff(lifetime) < 1_500_000_000, "{lasts} is not {lifetime}");
+    assert!(
+        lasts.abs_diff(lifetime) < 1_500_000_000,
+        "{lasts} is not {lifetime}"
+    );
 }
 
 #[test]
@@ -40,13 +52,33 @@ fn replies_pass_in_every_protocol() {
     policyd_e2e::require_root!();
     for (direction, ipv6) in ways() {
         let mut world = World::with_flags(EXTENDED);
-        let [tcp, udp, sctp] = if direction == Ingress { INGRESS } else { EGRESS };
+        let [tcp, udp, sctp] = if direction == Ingress {
+            INGRESS
+        } else {
+            EGRESS
+        };
         let icmp = icmp_of(ipv6);
         for (protocol, request, reply) in [
-            (proto::TCP, packet::tcp(CLIENT, tcp, SYN), packet::tcp(tcp, CLIENT, SYN | ACK)),
-            (proto::UDP, packet::udp(CLIENT, udp), packet::udp(udp, CLIENT)),
-            (proto::SCTP, packet::sctp(CLIENT, sctp), packet::sctp(sctp, CLIENT)),
-            (icmp, packet::echo(icmp, false, 3), packet::echo(icmp, true, 3)),
+            (
+                proto::TCP,
+                packet::tcp(CLIENT, tcp, SYN),
+                packet::tcp(tcp, CLIENT, SYN | ACK),
+            ),
+            (
+                proto::UDP,
+                packet::udp(CLIENT, udp),
+                packet::udp(udp, CLIENT),
+            ),
+            (
+                proto::SCTP,
+                packet::sctp(CLIENT, sctp),
+                packet::sctp(sctp, CLIENT),
+            ),
+            (
+                icmp,
+                packet::echo(icmp, false, 3),
+                packet::echo(icmp, true, 3),
+            ),
             (47, vec![0; 8], vec![1; 8]),
         ] {
             let request = between(direction, friend(ipv6), protocol).frame(&request);
@@ -67,12 +99,22 @@ fn replies_must_fit_exactly() {
     policyd_e2e::require_root!();
     for (direction, ipv6) in ways() {
         let mut world = World::new();
-        let port = if direction == Ingress { INGRESS[0] } else { EGRESS[0] };
+        let port = if direction == Ingress {
+            INGRESS[0]
+        } else {
+            EGRESS[0]
+        };
         let icmp = icmp_of(ipv6);
-        world.expect(direction, &opening_tcp(direction, friend(ipv6), SYN), Allowed);
+        world.expect(
+            direction,
+            &opening_tcp(direction, friend(ipv6), SYN),
+            Allowed,
+        );
         let echo = between(direction, friend(ipv6), icmp).frame(&packet::echo(icmp, false, 3));
         world.expect(direction, &echo, Allowed);
-        let reply = |protocol, payload: &[u8]| between(back(direction), friend(ipv6), protocol).frame(payload);
+        let reply = |protocol, payload: &[u8]| {
+            between(back(direction), friend(ipv6), protocol).frame(payload)
+        };
         for packet in [
             reply(proto::TCP, &packet::tcp(port, CLIENT + 1, ACK)),
             reply(proto::TCP, &packet::tcp(port + 1, CLIENT, ACK)),
@@ -81,7 +123,11 @@ fn replies_must_fit_exactly() {
         ] {
             world.expect(back(direction), &packet, DefaultDeny);
         }
-        world.expect(back(direction), &answering_tcp(back(direction), foe(ipv6), ACK), PolicyDeny);
+        world.expect(
+            back(direction),
+            &answering_tcp(back(direction), foe(ipv6), ACK),
+            PolicyDeny,
+        );
     }
 }
 
@@ -91,9 +137,21 @@ fn opening_packets_are_never_replies() {
     policyd_e2e::require_root!();
     for (direction, ipv6) in ways() {
         let mut world = World::new();
-        world.expect(direction, &opening_tcp(direction, friend(ipv6), SYN), Allowed);
-        world.expect(back(direction), &answering_tcp(back(direction), friend(ipv6), SYN), DefaultDeny);
-        world.expect(back(direction), &answering_tcp(back(direction), friend(ipv6), SYN | ACK), Reply);
+        world.expect(
+            direction,
+            &opening_tcp(direction, friend(ipv6), SYN),
+            Allowed,
+        );
+        world.expect(
+            back(direction),
+            &answering_tcp(back(direction), friend(ipv6), SYN),
+            DefaultDeny,
+        );
+        world.expect(
+            back(direction),
+            &answering_tcp(back(direction), friend(ipv6), SYN | ACK),
+            Reply,
+        );
         // An echo request under the identifier of the other side's is judged for itself: allowed, not a reply.
         let icmp = icmp_of(ipv6);
         for way in [direction, back(direction)] {
@@ -108,10 +166,19 @@ fn refused_packets_open_nothing() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     for (direction, ipv6) in ways() {
-        world.expect(direction, &opening_tcp(direction, foe(ipv6), SYN), PolicyDeny);
+        world.expect(
+            direction,
+            &opening_tcp(direction, foe(ipv6), SYN),
+            PolicyDeny,
+        );
         // Allowed, but nothing that could be replied to.
         if !ipv6 {
-            let timestamp = between(direction, friend(false), proto::ICMP).frame(&packet::icmp(13, 0, [0; 4], &[]));
+            let timestamp = between(direction, friend(false), proto::ICMP).frame(&packet::icmp(
+                13,
+                0,
+                [0; 4],
+                &[],
+            ));
             world.expect(direction, &timestamp, Allowed);
         }
     }
@@ -123,11 +190,23 @@ fn replies_end_with_the_connection() {
     policyd_e2e::require_root!();
     for (direction, ipv6) in ways() {
         let mut world = World::new();
-        world.expect(direction, &opening_tcp(direction, friend(ipv6), SYN), Allowed);
+        world.expect(
+            direction,
+            &opening_tcp(direction, friend(ipv6), SYN),
+            Allowed,
+        );
         let (key, entry, _) = only(&world, direction);
-        let over = Entry { egress_until: entry.egress_until.min(1), ingress_until: entry.ingress_until.min(1), ..entry };
+        let over = Entry {
+            egress_until: entry.egress_until.min(1),
+            ingress_until: entry.ingress_until.min(1),
+            ..entry
+        };
         world.datapath.set_connection(key, over).unwrap();
-        world.expect(back(direction), &answering_tcp(back(direction), friend(ipv6), ACK), DefaultDeny);
+        world.expect(
+            back(direction),
+            &answering_tcp(back(direction), friend(ipv6), ACK),
+            DefaultDeny,
+        );
     }
 }
 
@@ -139,7 +218,11 @@ fn lifetimes_follow_the_connection() {
         let peer = friend(ipv6);
         let mut step = |is_reply: bool, flags: u8, lifetime: u64| {
             let (way, packet, reason) = if is_reply {
-                (back(direction), answering_tcp(back(direction), peer, flags), Reply)
+                (
+                    back(direction),
+                    answering_tcp(back(direction), peer, flags),
+                    Reply,
+                )
             } else {
                 (direction, opening_tcp(direction, peer, flags), Allowed)
             };
@@ -166,18 +249,33 @@ fn other_protocols_are_known_for_a_minute() {
     policyd_e2e::require_root!();
     for (direction, ipv6) in ways() {
         let mut world = World::new();
-        let port = if direction == Ingress { INGRESS[1] } else { EGRESS[1] };
-        world.expect(direction, &between(direction, friend(ipv6), proto::UDP).frame(&packet::udp(CLIENT, port)), Allowed);
+        let port = if direction == Ingress {
+            INGRESS[1]
+        } else {
+            EGRESS[1]
+        };
+        world.expect(
+            direction,
+            &between(direction, friend(ipv6), proto::UDP).frame(&packet::udp(CLIENT, port)),
+            Allowed,
+        );
         let (key, entry, until) = only(&world, direction);
         assert_lasts(until, OTHER_LIFETIME);
         // A reply prolongs it.
         let soon = now() + 5_000_000_000;
         let old = match direction {
-            Egress => Entry { egress_until: soon, ..entry },
-            Ingress => Entry { ingress_until: soon, ..entry },
+            Egress => Entry {
+                egress_until: soon,
+                ..entry
+            },
+            Ingress => Entry {
+                ingress_until: soon,
+                ..entry
+            },
         };
         world.datapath.set_connection(key, old).unwrap();
-        let reply = between(back(direction), friend(ipv6), proto::UDP).frame(&packet::udp(port, CLIENT));
+        let reply =
+            between(back(direction), friend(ipv6), proto::UDP).frame(&packet::udp(port, CLIENT));
         world.expect(back(direction), &reply, Reply);
         assert_lasts(only(&world, direction).2, OTHER_LIFETIME);
     }
@@ -189,21 +287,25 @@ fn replies_stop_when_the_permission_is_taken_back() {
     policyd_e2e::require_root!();
     for (direction, ipv6) in ways() {
         let mut world = World::new();
-        let (opening, answering) =
-            (opening_tcp(direction, friend(ipv6), SYN), answering_tcp(back(direction), friend(ipv6), ACK));
+        let (opening, answering) = (
+            opening_tcp(direction, friend(ipv6), SYN),
+            answering_tcp(back(direction), friend(ipv6), ACK),
+        );
         world.expect(direction, &opening, Allowed);
         world.expect(back(direction), &answering, Reply);
         // A generation that says the same.
-        world.install(GENERATION + 1, &arena(0, policies()));
+        world.install(GENERATION + 1, &arena(0, &policies()));
         world.expect(back(direction), &answering, Reply);
         // One that allows the friend nothing.
         let mut strict = policies();
-        strict.iter_mut().for_each(|image| image.peers = vec![0, 0, 2]);
-        world.install(GENERATION + 2, &arena(0, strict));
+        for image in &mut strict {
+            image.peers = vec![0, 0, 2];
+        }
+        world.install(GENERATION + 2, &arena(0, &strict));
         world.expect(back(direction), &answering, DefaultDeny);
         world.expect(direction, &opening, DefaultDeny);
         // And back: the connection has to be opened again.
-        world.install(GENERATION + 3, &arena(0, policies()));
+        world.install(GENERATION + 3, &arena(0, &policies()));
         world.expect(back(direction), &answering, DefaultDeny);
         world.expect(direction, &opening, Allowed);
         world.expect(back(direction), &answering, Reply);

@@ -12,8 +12,8 @@ use policyd_e2e::datapath::Direction::{Egress, Ingress};
 use policyd_e2e::packet::{self, SYN};
 
 use crate::world::{
-    ALLOW, CLIENT, DENY, FOE, FRIEND, GENERATION, GUARDED, IDENTITIES, NOTHING, PUBLIC, World, arena,
-    between, foe, friend, opening_tcp, policies, stranger, ways,
+    ALLOW, CLIENT, DENY, FOE, FRIEND, GENERATION, GUARDED, IDENTITIES, NOTHING, PUBLIC, World,
+    arena, between, foe, friend, opening_tcp, policies, stranger, ways,
 };
 
 #[test]
@@ -21,8 +21,13 @@ fn unknown_addresses_get_what_everybody_gets() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     for (direction, ipv6) in ways() {
-        world.expect(direction, &opening_tcp(direction, stranger(ipv6), SYN), DefaultDeny);
-        let public = |peer| between(direction, peer, proto::TCP).frame(&packet::tcp(CLIENT, PUBLIC, SYN));
+        world.expect(
+            direction,
+            &opening_tcp(direction, stranger(ipv6), SYN),
+            DefaultDeny,
+        );
+        let public =
+            |peer| between(direction, peer, proto::TCP).frame(&packet::tcp(CLIENT, PUBLIC, SYN));
         world.expect(direction, &public(stranger(ipv6)), Allowed);
         world.expect(direction, &public(friend(ipv6)), Allowed);
         world.expect(direction, &public(foe(ipv6)), PolicyDeny);
@@ -37,12 +42,27 @@ fn longest_prefix_wins_and_full_addresses_above_all() {
         (Ipv4Addr::new(192, 0, 2, 0).into(), 24, FRIEND),
         (Ipv4Addr::new(192, 0, 2, 128).into(), 25, FOE),
         (Ipv4Addr::new(192, 0, 2, 200).into(), 32, FRIEND),
-        (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0).into(), 32, FRIEND),
-        (Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0).into(), 48, FOE),
-        (Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 9).into(), 128, FRIEND),
+        (
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0).into(),
+            32,
+            FRIEND,
+        ),
+        (
+            Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0).into(),
+            48,
+            FOE,
+        ),
+        (
+            Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 9).into(),
+            128,
+            FRIEND,
+        ),
     ];
     for (address, bits, identity) in networks {
-        world.datapath.learn_prefix(GENERATION, address, bits, identity).unwrap();
+        world
+            .datapath
+            .learn_prefix(GENERATION, address, bits, identity)
+            .unwrap();
     }
     let host = Ipv4Addr::new(192, 0, 2, 201).into();
     world.datapath.learn(GENERATION, host, FRIEND).unwrap();
@@ -52,10 +72,22 @@ fn longest_prefix_wins_and_full_addresses_above_all() {
         (Ipv4Addr::new(192, 0, 2, 200).into(), Allowed),
         (host, Allowed),
         (Ipv4Addr::new(192, 0, 3, 1).into(), DefaultDeny),
-        (Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1).into(), Allowed),
-        (Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1).into(), PolicyDeny),
-        (Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 9).into(), Allowed),
-        (Ipv6Addr::new(0x2001, 0xdb9, 0, 0, 0, 0, 0, 1).into(), DefaultDeny),
+        (
+            Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1).into(),
+            Allowed,
+        ),
+        (
+            Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1).into(),
+            PolicyDeny,
+        ),
+        (
+            Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 9).into(),
+            Allowed,
+        ),
+        (
+            Ipv6Addr::new(0x2001, 0xdb9, 0, 0, 0, 0, 0, 1).into(),
+            DefaultDeny,
+        ),
     ] {
         for direction in [Ingress, Egress] {
             world.expect(direction, &opening_tcp(direction, address, SYN), reason);
@@ -68,7 +100,8 @@ fn authentication_cannot_be_had_here() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     for (direction, ipv6) in ways() {
-        let packet = between(direction, friend(ipv6), proto::TCP).frame(&packet::tcp(CLIENT, GUARDED, SYN));
+        let packet =
+            between(direction, friend(ipv6), proto::TCP).frame(&packet::tcp(CLIENT, GUARDED, SYN));
         world.expect(direction, &packet, AuthRequired);
     }
     assert_eq!(world.datapath.connections().unwrap(), []);
@@ -79,7 +112,7 @@ fn authentication_cannot_be_had_here() {
 fn invalid_tables_drop() {
     policyd_e2e::require_root!();
     let mut world = World::new();
-    let good = arena(0, policies());
+    let good = arena(0, &policies());
     let mut beyond = good.clone();
     beyond.set(header::IDENTITIES, FRIEND);
     let mut no_records = good.clone();
@@ -90,18 +123,32 @@ fn invalid_tables_drop() {
         no_cells.set(good.image(number) + image::CELLS, 0x40_0000);
     }
     let lies = |action, reason| {
-        let (IpAddr::V4(ipv4), IpAddr::V6(ipv6)) = (crate::world::pod(false), crate::world::pod(true)) else {
+        let (IpAddr::V4(ipv4), IpAddr::V6(ipv6)) =
+            (crate::world::pod(false), crate::world::pod(true))
+        else {
             unreachable!()
         };
         let addresses = (Some(ipv4), Some(ipv6));
-        Arena::new(IDENTITIES, 0, &[(action, reason, 0); 4], &policies()).with_endpoint(1, addresses, 0, 1)
+        Arena::new(IDENTITIES, 0, &[(action, reason, 0); 4], &policies())
+            .with_endpoint(1, addresses, 0, 1)
     };
-    let cases =
-        [beyond, no_records, no_cells, lies(1, PolicyDeny), lies(0, Allowed), lies(2, Allowed), lies(0, Reason::Essential)];
+    let cases = [
+        beyond,
+        no_records,
+        no_cells,
+        lies(1, PolicyDeny),
+        lies(0, Allowed),
+        lies(2, Allowed),
+        lies(0, Reason::Essential),
+    ];
     for arena in cases {
         world.install(GENERATION, &arena);
         for (direction, ipv6) in ways() {
-            world.expect(direction, &opening_tcp(direction, friend(ipv6), SYN), InvalidTables);
+            world.expect(
+                direction,
+                &opening_tcp(direction, friend(ipv6), SYN),
+                InvalidTables,
+            );
         }
     }
     assert_eq!(world.datapath.connections().unwrap(), []);
@@ -112,14 +159,16 @@ fn generations_take_turns() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     let mut strict = policies();
-    strict.iter_mut().for_each(|image| image.peers = vec![0, 2, 2]);
+    for image in &mut strict {
+        image.peers = vec![0, 2, 2];
+    }
     for (direction, ipv6) in ways() {
         let packet = opening_tcp(direction, friend(ipv6), SYN);
-        world.install(3, &arena(0, policies()));
+        world.install(3, &arena(0, &policies()));
         world.expect(direction, &packet, Allowed);
-        world.install(4, &arena(0, strict.clone()));
+        world.install(4, &arena(0, &strict));
         world.expect(direction, &packet, PolicyDeny);
-        world.install(5, &arena(0, policies()));
+        world.install(5, &arena(0, &policies()));
         world.expect(direction, &packet, Allowed);
     }
 }
@@ -130,8 +179,14 @@ fn identities_belong_to_a_generation() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     let network = Ipv4Addr::new(198, 51, 100, 0).into();
-    world.datapath.learn_prefix(GENERATION + 1, network, 24, FRIEND).unwrap();
-    world.datapath.learn(GENERATION + 1, stranger(false), FRIEND).unwrap();
+    world
+        .datapath
+        .learn_prefix(GENERATION + 1, network, 24, FRIEND)
+        .unwrap();
+    world
+        .datapath
+        .learn(GENERATION + 1, stranger(false), FRIEND)
+        .unwrap();
     for peer in [Ipv4Addr::new(198, 51, 100, 7).into(), stranger(false)] {
         world.expect(Ingress, &opening_tcp(Ingress, peer, SYN), DefaultDeny);
     }
@@ -147,9 +202,21 @@ fn records_count_their_packets() {
     for _ in 0..2 {
         world.expect(Egress, &opening_tcp(Egress, foe(true), SYN), PolicyDeny);
     }
-    world.expect(Ingress, &opening_tcp(Ingress, stranger(false), SYN), DefaultDeny);
+    world.expect(
+        Ingress,
+        &opening_tcp(Ingress, stranger(false), SYN),
+        DefaultDeny,
+    );
     for (record, packets) in [(0, 0), (ALLOW, 3), (NOTHING, 1), (DENY, 2)] {
-        assert_eq!(world.datapath.record(GENERATION, record).unwrap(), packets, "record {record}");
-        assert_eq!(world.datapath.record(GENERATION + 1, record).unwrap(), 0, "record {record}");
+        assert_eq!(
+            world.datapath.record(GENERATION, record).unwrap(),
+            packets,
+            "record {record}"
+        );
+        assert_eq!(
+            world.datapath.record(GENERATION + 1, record).unwrap(),
+            0,
+            "record {record}"
+        );
     }
 }

@@ -68,8 +68,10 @@ impl World {
     }
 
     pub(crate) fn with_flags(flags: u32) -> Self {
-        let mut world = Self { datapath: Datapath::load().unwrap() };
-        world.install(GENERATION, &arena(flags, policies()));
+        let mut world = Self {
+            datapath: Datapath::load().unwrap(),
+        };
+        world.install(GENERATION, &arena(flags, &policies()));
         world
     }
 
@@ -77,7 +79,9 @@ impl World {
     pub(crate) fn install(&mut self, generation: u64, arena: &Arena) {
         for ipv6 in [false, true] {
             self.datapath.learn(generation, pod(ipv6), FRIEND).unwrap();
-            self.datapath.learn(generation, friend(ipv6), FRIEND).unwrap();
+            self.datapath
+                .learn(generation, friend(ipv6), FRIEND)
+                .unwrap();
             self.datapath.learn(generation, foe(ipv6), FOE).unwrap();
         }
         self.datapath.install(generation, arena).unwrap();
@@ -88,7 +92,11 @@ impl World {
     pub(crate) fn expect(&mut self, direction: Direction, packet: &[u8], reason: Reason) {
         let action = if reason.passes() { PASS } else { DROP };
         let outcome = self.datapath.run(direction, packet).unwrap();
-        assert_eq!(outcome, Outcome { action, reason }, "{direction:?} {packet:02x?}");
+        assert_eq!(
+            outcome,
+            Outcome { action, reason },
+            "{direction:?} {packet:02x?}"
+        );
     }
 }
 
@@ -98,22 +106,31 @@ pub(crate) fn policies() -> [Image; 2] {
 }
 
 /// Tables with the pod on the interface that tests use.
-pub(crate) fn arena(flags: u32, images: [Image; 2]) -> Arena {
+pub(crate) fn arena(flags: u32, images: &[Image; 2]) -> Arena {
     let records = [
         (record::ALLOW, Reason::Allowed, 0),
         (record::DENY, Reason::DefaultDeny, 0),
         (record::DENY, Reason::PolicyDeny, 0),
         (record::ALLOW, Reason::Allowed, 1),
     ];
-    let (IpAddr::V4(ipv4), IpAddr::V6(ipv6)) = (pod(false), pod(true)) else { unreachable!() };
-    Arena::new(IDENTITIES, flags, &records, &images).with_endpoint(TEST_INTERFACE, (Some(ipv4), Some(ipv6)), 0, 1)
+    let (IpAddr::V4(ipv4), IpAddr::V6(ipv6)) = (pod(false), pod(true)) else {
+        unreachable!()
+    };
+    Arena::new(IDENTITIES, flags, &records, images).with_endpoint(
+        TEST_INTERFACE,
+        (Some(ipv4), Some(ipv6)),
+        0,
+        1,
+    )
 }
 
 /// L4 classes: 0 nothing, 1 for the friend, 2 for everybody, 3 for the authenticated.
 fn image([tcp, udp, sctp]: [u16; 3]) -> Image {
     let classes = |ports: &[(u16, u16)]| {
         let mut classes = vec![0; 65_536];
-        ports.iter().for_each(|(port, class)| classes[usize::from(*port)] = *class);
+        for (port, class) in ports {
+            classes[usize::from(*port)] = *class;
+        }
         classes
     };
     let ports = [
@@ -126,7 +143,10 @@ fn image([tcp, udp, sctp]: [u16; 3]) -> Image {
     ];
     Image {
         peers: vec![0, 1, 2],
-        ports: ports.into_iter().map(|(protocol, ports)| (proto::slot(protocol), ports)).collect(),
+        ports: ports
+            .into_iter()
+            .map(|(protocol, ports)| (proto::slot(protocol), ports))
+            .collect(),
         cells: vec![vec![2, 2, 1, 2], vec![2, 1, 1, 4], vec![3, 3, 3, 3]],
     }
 }
@@ -141,19 +161,29 @@ pub(crate) fn between(direction: Direction, peer: IpAddr, protocol: u8) -> Ip {
 
 /// A TCP packet from the side that opens, to the port of that direction that the friend may use.
 pub(crate) fn opening_tcp(direction: Direction, peer: IpAddr, flags: u8) -> Vec<u8> {
-    let port = if direction == Direction::Ingress { INGRESS[0] } else { EGRESS[0] };
+    let port = if direction == Direction::Ingress {
+        INGRESS[0]
+    } else {
+        EGRESS[0]
+    };
     between(direction, peer, proto::TCP).frame(&packet::tcp(CLIENT, port, flags))
 }
 
 /// A TCP packet from the other side, in a direction that is *its* way.
 pub(crate) fn answering_tcp(direction: Direction, peer: IpAddr, flags: u8) -> Vec<u8> {
-    let port = if direction == Direction::Ingress { EGRESS[0] } else { INGRESS[0] };
+    let port = if direction == Direction::Ingress {
+        EGRESS[0]
+    } else {
+        INGRESS[0]
+    };
     between(direction, peer, proto::TCP).frame(&packet::tcp(port, CLIENT, flags))
 }
 
 /// Both directions and both families.
 pub(crate) fn ways() -> impl Iterator<Item = (Direction, bool)> {
-    [Direction::Ingress, Direction::Egress].into_iter().flat_map(|way| [(way, false), (way, true)])
+    [Direction::Ingress, Direction::Egress]
+        .into_iter()
+        .flat_map(|way| [(way, false), (way, true)])
 }
 
 /// The other direction.
