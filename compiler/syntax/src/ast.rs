@@ -10,8 +10,12 @@ pub mod cilium;
 pub mod inventory;
 /// Kubernetes NetworkPolicy.
 pub mod netpol;
+/// The tree as text.
+mod print;
 
 use policyc_diag::{Span, Spanned};
+
+pub use print::print;
 
 /// Text with its place.
 pub type Text = Spanned<String>;

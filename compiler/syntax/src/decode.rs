@@ -17,11 +17,12 @@ mod scalar;
 /// A mapping being decoded.
 mod table;
 
-pub(crate) use document::document;
+pub(crate) use document::{Outer, document};
 use table::Table;
 
 use policyc_diag::{Code, Diagnostic, Span, codes};
 
+use crate::stream::Slice;
 use crate::tree::Node;
 
 /// Who reads the object, which decides what is a fault.
@@ -38,9 +39,8 @@ enum Reader {
 /// What is known while a document is decoded.
 struct Context<'t> {
     reader: Reader,
-    /// The slice and its first byte, to quote what was written.
-    text: &'t str,
-    base: u32,
+    /// The text, to quote what was written.
+    slice: Slice<'t>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -127,9 +127,7 @@ impl Context<'_> {
         let written = self.written(node.span);
         match (expected, node.describe()) {
             (_, "null") => Some(format!("leave `{}` out, or give it a value", field.name)),
-            ("a string" | "a number or a string", "a boolean" | "a number")
-                if written.len() <= 64 =>
-            {
+            ("a string", "a boolean" | "a number") if written.len() <= 64 => {
                 Some(format!("quote it: `\"{written}\"`"))
             }
             ("a number" | "a boolean", "a string") => Some("write it without quotes".to_owned()),
@@ -142,7 +140,10 @@ impl Context<'_> {
     }
 
     fn written(&self, span: Span) -> &str {
-        let at = |byte: u32| byte.saturating_sub(self.base) as usize;
-        self.text.get(at(span.start)..at(span.end)).unwrap_or("")
+        let at = |byte: u32| byte.saturating_sub(self.slice.base) as usize;
+        self.slice
+            .text
+            .get(at(span.start)..at(span.end))
+            .unwrap_or("")
     }
 }

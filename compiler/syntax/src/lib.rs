@@ -41,9 +41,10 @@ pub fn parse(source: &Source) -> Parsed {
         let tree = tree::parse(&slice);
         // A slice with nothing but comments is no document, but one that cannot be read is.
         index += usize::from(tree.roots.is_empty() && !tree.diagnostics.is_empty());
+        let whole = tree.diagnostics.is_empty();
         parsed.diagnostics.extend(tree.diagnostics);
         for root in tree.roots.iter().filter(|root| !root.is_null()) {
-            decode::document(root, slice.text, slice.base, index, &mut parsed);
+            decode::document(root, &slice, decode::Outer::new(index, whole), &mut parsed);
             index += 1;
         }
     }

@@ -78,7 +78,7 @@ fn ingress(
         from_cidr: table.optional("fromCIDR", cx),
         from_cidr_set: table.optional("fromCIDRSet", cx),
         from_groups: groups("fromGroups", &mut table, cx),
-        from_requires: table.optional("fromRequires", cx),
+        from_requires: removed("fromRequires", &mut table, cx),
         to_ports: section("toPorts", kind, super::ports::rule, &mut table, cx),
         icmps: table.optional("icmps", cx),
         authentication: if kind == Section::Allow {
@@ -107,7 +107,7 @@ fn egress(
         to_cidr_set: table.optional("toCIDRSet", cx),
         to_services: table.optional("toServices", cx),
         to_groups: groups("toGroups", &mut table, cx),
-        to_requires: table.optional("toRequires", cx),
+        to_requires: removed("toRequires", &mut table, cx),
         to_fqdns: if kind == Section::Allow {
             table.optional("toFQDNs", cx)
         } else {
@@ -137,6 +137,16 @@ fn groups(
         table.finish(cx);
         Some(node.span)
     })
+}
+
+/// A list that Cilium no longer has; validation says so, and no message offers it.
+fn removed(
+    name: &'static str,
+    table: &mut Table<'_, '_>,
+    cx: &mut Context<'_>,
+) -> Option<List<Span>> {
+    let node = table.hidden(name).filter(|node| !node.is_null())?;
+    List::decode(node, Field::new(name), cx)
 }
 
 /// `aws`: read for its shape only.

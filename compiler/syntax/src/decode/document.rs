@@ -1,12 +1,13 @@
 //! Which object a document is.
 
-use policyc_diag::{Diagnostic, Span, codes};
+use policyc_diag::{Diagnostic, codes};
 
 use super::table::Table;
 use super::{Context, Field, Reader, cilium, inventory, meta, netpol};
 use crate::Parsed;
 use crate::ast::inventory::Object as Kept;
 use crate::ast::{Document, Meta, Object, Text};
+use crate::stream::Slice;
 use crate::tree::{Node, Value};
 
 /// What a kind is decoded as.
@@ -74,55 +75,69 @@ impl Kind {
     }
 }
 
-/// Kind and API version that a list gives to items which do not say theirs.
+/// What surrounds an object.
 #[derive(Clone, Copy)]
-struct Defaults<'a> {
+pub(crate) struct Outer<'a> {
+    /// Position of the document in its file.
+    pub(crate) index: usize,
+    /// Whether all of the document's text could be read.
+    pub(crate) whole: bool,
+    /// Kind that a list gives to items which do not say theirs.
     kind: Option<&'a Text>,
+    /// API version likewise.
     version: Option<&'a Text>,
 }
 
-/// Decodes a document into one object, or those of a list.
-pub(crate) fn document(root: &Node<'_>, text: &str, base: u32, index: usize, parsed: &mut Parsed) {
-    let cx = Context {
-        reader: Reader::Server,
-        text,
-        base,
-        diagnostics: Vec::new(),
-    };
-    item(
-        root,
-        index,
-        Defaults {
+impl Outer<'_> {
+    /// A document of a file.
+    pub(crate) const fn new(index: usize, whole: bool) -> Self {
+        Self {
+            index,
+            whole,
             kind: None,
             version: None,
-        },
-        cx,
-        parsed,
-    );
+        }
+    }
 }
 
-fn item(
-    root: &Node<'_>,
-    index: usize,
-    defaults: Defaults<'_>,
-    mut cx: Context<'_>,
-    parsed: &mut Parsed,
-) {
-    let Some(mut table) = Table::open(root, Field::new("document"), &mut cx) else {
-        parsed.diagnostics.append(&mut cx.diagnostics);
+/// Decodes a document into one object, or those of a list.
+pub(crate) fn document(root: &Node<'_>, slice: &Slice<'_>, outer: Outer<'_>, parsed: &mut Parsed) {
+    let mut cx = Context {
+        reader: Reader::Server,
+        slice: *slice,
+        diagnostics: Vec::new(),
+    };
+    if matches!(root.value, Value::Mapping(_)) {
+        item(root, outer, &mut cx, parsed);
+    } else {
+        let found = root.describe();
+        let message = format!("a document must be a Kubernetes object, not {found}");
+        cx.fault(
+            codes::WRONG_TYPE,
+            message,
+            root.span,
+            format!("this is {found}"),
+        );
+    }
+    parsed.diagnostics.append(&mut cx.diagnostics);
+}
+
+fn item(root: &Node<'_>, outer: Outer<'_>, cx: &mut Context<'_>, parsed: &mut Parsed) {
+    let before = cx.diagnostics.len();
+    cx.reader = Reader::Server;
+    let Some(mut table) = Table::open(root, Field::new("items").element(), cx) else {
         return;
     };
     let kind = table
-        .optional::<Text>("kind", &mut cx)
-        .or_else(|| defaults.kind.cloned());
+        .optional::<Text>("kind", cx)
+        .or_else(|| outer.kind.cloned());
     let version = table
-        .optional::<Text>("apiVersion", &mut cx)
-        .or_else(|| defaults.version.cloned());
-    absent(&table, kind.as_ref(), version.as_ref(), &mut cx);
-    let Some(kind) = kind else {
-        parsed.diagnostics.append(&mut cx.diagnostics);
-        return;
-    };
+        .optional::<Text>("apiVersion", cx)
+        .or_else(|| outer.version.cloned());
+    if cx.diagnostics.len() == before {
+        absent(&table, kind.as_ref(), version.as_ref(), cx);
+    }
+    let Some(kind) = kind else { return };
     if kind.ends_with("List")
         && let Some(Value::Sequence(items)) = table.hidden("items").map(|node| &node.value)
     {
@@ -131,28 +146,20 @@ fn item(
             .strip_suffix("List")
             .filter(|kind| !kind.is_empty());
         let single = single.map(|single| Text::new(single.to_owned(), kind.span));
-        let defaults = Defaults {
+        let version = single.as_ref().and(version.as_ref());
+        let outer = Outer {
             kind: single.as_ref(),
-            version: single.as_ref().and(version.as_ref()),
+            version,
+            ..outer
         };
-        parsed.diagnostics.append(&mut cx.diagnostics);
-        for node in &**items {
-            let cx = Context {
-                reader: Reader::Server,
-                text: cx.text,
-                base: cx.base,
-                diagnostics: Vec::new(),
-            };
-            item(node, index, defaults, cx, parsed);
-        }
+        items.iter().for_each(|node| item(node, outer, cx, parsed));
         return;
     }
-    let (meta, object) = object(table, root, &kind, version.as_ref(), &mut cx);
-    let sound = cx.diagnostics.is_empty();
-    parsed.diagnostics.append(&mut cx.diagnostics);
+    let (meta, object) = object(table, &kind, version.as_ref(), cx);
+    let sound = outer.whole && cx.diagnostics.len() == before;
     parsed.documents.push(Document {
         span: root.span,
-        index,
+        index: outer.index,
         kind,
         meta,
         object,
@@ -167,9 +174,6 @@ fn absent(
     version: Option<&Text>,
     cx: &mut Context<'_>,
 ) {
-    if !cx.diagnostics.is_empty() {
-        return;
-    }
     for (name, found) in [("kind", kind), ("apiVersion", version)] {
         if found.is_none() {
             let help = match (
@@ -183,13 +187,9 @@ fn absent(
                 }
                 _ => None,
             };
-            let start = Span {
-                end: table.span.start.saturating_add(1),
-                ..table.span
-            };
             let message = format!("the document has no `{name}`");
             let label = "every Kubernetes object says its kind and API version";
-            cx.fault(codes::MISSING_FIELD, message, start, label)
+            cx.fault(codes::MISSING_FIELD, message, table.start(), label)
                 .help
                 .extend(help);
         }
@@ -198,7 +198,6 @@ fn absent(
 
 fn object(
     mut table: Table<'_, '_>,
-    root: &Node<'_>,
     kind: &Text,
     version: Option<&Text>,
     cx: &mut Context<'_>,
@@ -207,18 +206,12 @@ fn object(
     let (versions, known) = match known {
         Some((_, versions, known)) => (*versions, *known),
         None => {
-            return (
-                lenient_meta(&mut table, root, cx),
-                Object::Inventory(Kept::Other),
-            );
+            return (lenient_meta(&mut table, cx), Object::Inventory(Kept::Other));
         }
     };
     if let Some(version) = version.filter(|version| !versions.contains(&version.value.as_str())) {
         if !known.is_policy() {
-            return (
-                lenient_meta(&mut table, root, cx),
-                Object::Inventory(Kept::Other),
-            );
+            return (lenient_meta(&mut table, cx), Object::Inventory(Kept::Other));
         }
         wrong_version(kind, version, versions, cx);
     }
@@ -226,7 +219,7 @@ fn object(
     let node = table.raw("metadata").filter(|node| !node.is_null());
     let meta = node
         .and_then(|node| meta::meta(node, cx))
-        .unwrap_or_else(|| empty_meta(root));
+        .unwrap_or_else(|| empty_meta(&table));
     let object = match known {
         Kind::Cnp => Object::CiliumNetworkPolicy(cilium::policy(&mut table, cx)),
         Kind::Ccnp => Object::CiliumClusterwideNetworkPolicy(cilium::policy(&mut table, cx)),
@@ -263,7 +256,8 @@ fn inventory_object(
 }
 
 fn wrong_version(kind: &Text, version: &Text, versions: &[&str], cx: &mut Context<'_>) {
-    let message = format!("`{}` is no API version of `{}`", version.value, kind.value);
+    let shown: String = version.chars().take(64).collect();
+    let message = format!("`{shown}` is no API version of `{}`", kind.value);
     let help = format!("write `apiVersion: {}`", versions.first().unwrap_or(&""));
     cx.fault(
         codes::UNKNOWN_KIND,
@@ -276,22 +270,18 @@ fn wrong_version(kind: &Text, version: &Text, versions: &[&str], cx: &mut Contex
 }
 
 /// What can be read of the metadata of an object that nobody needs; its faults are its owner's.
-fn lenient_meta(table: &mut Table<'_, '_>, root: &Node<'_>, cx: &mut Context<'_>) -> Meta {
+fn lenient_meta(table: &mut Table<'_, '_>, cx: &mut Context<'_>) -> Meta {
     cx.reader = Reader::Inventory;
     let kept: Vec<Diagnostic> = std::mem::take(&mut cx.diagnostics);
     let node = table.raw("metadata").filter(|node| !node.is_null());
     let meta = node.and_then(|node| meta::meta(node, cx));
     cx.diagnostics = kept;
-    meta.unwrap_or_else(|| empty_meta(root))
+    meta.unwrap_or_else(|| empty_meta(table))
 }
 
-fn empty_meta(root: &Node<'_>) -> Meta {
-    let span = Span {
-        end: root.span.start.saturating_add(1),
-        ..root.span
-    };
+fn empty_meta(table: &Table<'_, '_>) -> Meta {
     Meta {
-        span,
+        span: table.start(),
         name: None,
         namespace: None,
         labels: Vec::new(),

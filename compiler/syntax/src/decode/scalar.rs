@@ -48,7 +48,7 @@ impl Decode for Spanned<bool> {
 }
 
 impl Decode for Spanned<IcmpType> {
-    const EXPECTED: &'static str = "a number or a string";
+    const EXPECTED: &'static str = "an integer or a string";
 
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         either(node, field, cx, IcmpType::Number, IcmpType::Name)
@@ -56,7 +56,7 @@ impl Decode for Spanned<IcmpType> {
 }
 
 impl Decode for Spanned<PortValue> {
-    const EXPECTED: &'static str = "a number or a string";
+    const EXPECTED: &'static str = "an integer or a string";
 
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         either(node, field, cx, PortValue::Number, PortValue::Name)

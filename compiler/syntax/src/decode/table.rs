@@ -31,6 +31,13 @@ impl<'n, 's> Table<'n, 's> {
         })
     }
 
+    /// A short place for what concerns the mapping as a whole: its first key.
+    pub(super) fn start(&self) -> Span {
+        self.entries
+            .first()
+            .map_or(self.span, |entry| entry.key.span)
+    }
+
     /// The value of a field, null or not.
     pub(super) fn raw(&mut self, name: &'static str) -> Option<&'n Node<'s>> {
         self.known.push(name);

@@ -92,6 +92,10 @@ impl<'s> Builder<'s> {
         while let Some(next) = parser.next_event() {
             let (event, marks) = next.map_err(|error| {
                 let place = self.places.character(*error.marker());
+                // The parser's own limit on flow collections; it looks ahead of our count.
+                if error.info().contains("recursion limit") {
+                    return too_deep(place);
+                }
                 Diagnostic::new(codes::YAML_SYNTAX, format!("not YAML: {}", error.info()))
                     .label(place, "")
             })?;
