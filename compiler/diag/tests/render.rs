@@ -88,7 +88,7 @@ fn sample() -> (Vec<Diagnostic>, SourceMap) {
             .label(at(&long, 6, 20), "in here"),
         Diagnostic::new(codes::INPUT_LIMIT, "a place beyond the end")
             .label(at(&odd, 10_000, 10_001), "far out"),
-        Diagnostic::new(codes::INTERNAL_ERROR, "no place to show").note("please report it"),
+        Diagnostic::new(codes::INTERNAL_ERROR, "no place to show").note("please report it with the message, the version and, if you can, the input that brings it about"),
     ];
     (found, sources)
 }

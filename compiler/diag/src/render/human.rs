@@ -8,12 +8,15 @@ use std::fmt::Write as _;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 
-use super::text::{clean, indented};
+use super::text::{clean, indented, wrapped};
 use super::{Style, Tally};
 use crate::diagnostic::{Diagnostic, Label, Severity};
 use crate::source::SourceMap;
 use crate::span::FileId;
 use window::Window;
+
+/// Fewest columns that text wraps at; a narrower terminal would get a word a line.
+const WIDTH_MIN: usize = 40;
 
 /// Writes each finding with its snippets, then the tally.
 pub fn document(diagnostics: &[Diagnostic], sources: &SourceMap, style: Style) -> String {
@@ -22,14 +25,15 @@ pub fn document(diagnostics: &[Diagnostic], sources: &SourceMap, style: Style) -
     } else {
         GraphicalTheme::unicode_nocolor()
     };
+    let width = style.width.max(WIDTH_MIN);
     let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(style.width.max(40))
+        .with_width(width)
         .with_break_words(false)
         .with_links(false)
         .without_syntax_highlighting();
     let mut out = String::new();
     for diagnostic in diagnostics {
-        out.push_str(&finding(diagnostic, sources, &handler));
+        out.push_str(&finding(diagnostic, sources, &handler, width));
         out.push('\n');
     }
     out.push_str(&Tally::of(diagnostics).to_string());
@@ -41,6 +45,7 @@ fn finding(
     diagnostic: &Diagnostic,
     sources: &SourceMap,
     handler: &GraphicalReportHandler,
+    width: usize,
 ) -> String {
     let mut files = Vec::new();
     for label in &diagnostic.labels {
@@ -71,7 +76,11 @@ fn finding(
     let helps = diagnostic.help.iter().map(|text| ("help", text));
     for (kind, text) in helps.chain(diagnostic.notes.iter().map(|text| ("note", text))) {
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "  {kind}: {}", indented(text, 8));
+        let _ = writeln!(
+            out,
+            "  {kind}: {}",
+            indented(&wrapped(text, width.saturating_sub(8)), 8)
+        );
     }
     out
 }

@@ -45,6 +45,41 @@ pub(super) fn indented(text: &str, indent: usize) -> String {
         .replace('\n', &format!("\n{}", " ".repeat(indent)))
 }
 
+/// Breaks lines at blanks so that none is longer than `width` characters, unless a single word is. Lines that go on
+/// keep the indentation of the line they belong to.
+pub(super) fn wrapped(text: &str, width: usize) -> String {
+    text.lines()
+        .map(|line| wrapped_line(line, width))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn wrapped_line(line: &str, width: usize) -> String {
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    let indent: String = line.chars().take_while(|char| *char == ' ').collect();
+    let (mut out, mut used) = (indent.clone(), indent.len());
+    for (at, word) in line.split_whitespace().enumerate() {
+        let length = word.chars().count();
+        let fits = used + 1 + length <= width;
+        match (at, fits) {
+            (0, _) => used += length,
+            (_, true) => {
+                out.push(' ');
+                used += 1 + length;
+            }
+            (_, false) => {
+                out.push('\n');
+                out.push_str(&indent);
+                used = indent.len() + length;
+            }
+        }
+        out.push_str(word);
+    }
+    out
+}
+
 fn acts(char: char) -> bool {
     let bidirectional =
         matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -54,6 +89,27 @@ fn acts(char: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wrapped_breaks_at_blanks_and_keeps_indents() {
+        let cases = [
+            ("", 10, ""),
+            ("one two", 10, "one two"),
+            ("one  two", 10, "one  two"),
+            ("one two three", 10, "one two\nthree"),
+            ("  one two three", 9, "  one two\n  three"),
+            (
+                "short\nlong enough to wrap",
+                11,
+                "short\nlong enough\nto wrap",
+            ),
+            ("unbreakableword x", 5, "unbreakableword\nx"),
+            ("ééé ééé", 7, "ééé ééé"),
+        ];
+        for (text, width, wanted) in cases {
+            assert_eq!(wrapped(text, width), wanted, "{text:?} at {width}");
+        }
+    }
 
     #[test]
     fn clean_and_mask_leave_nothing_to_act_on() {
