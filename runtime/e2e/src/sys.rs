@@ -102,6 +102,43 @@ impl Drop for Mapping {
     }
 }
 
+/// Sends one frame, link layer and all, on an interface of the calling thread's namespace.
+pub(crate) fn send_frame(interface: &str, frame: &[u8]) -> io::Result<()> {
+    let name = CString::new(interface)?;
+    // SAFETY: the name ends in a zero byte and outlives the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    if index == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: no memory is involved.
+    let raw =
+        checked(unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: just opened and owned by nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+    // SAFETY: all-zero bytes are a valid address, a struct of integers.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::sa_family_t::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
+    address.sll_ifindex = c_int::try_from(index).map_err(io::Error::other)?;
+    let length = socket_length::<libc::sockaddr_ll>()?;
+    // SAFETY: frame and address are valid for their lengths and outlive the call.
+    let sent = unsafe {
+        let address = (&raw const address).cast();
+        libc::sendto(
+            socket.as_raw_fd(),
+            frame.as_ptr().cast(),
+            frame.len(),
+            0,
+            address,
+            length,
+        )
+    };
+    if sent < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 /// A raw ICMP or ICMPv6 socket that sends to one address, with a time limit for receiving.
 pub(crate) struct IcmpSocket {
     socket: OwnedFd,

@@ -21,6 +21,8 @@ use crate::sys;
 
 /// Most pods of one topology.
 pub const PODS_MAX: u8 = 64;
+/// Name of a pod's interface in its own namespace.
+pub const POD_INTERFACE: &str = "eth0";
 /// What names of namespaces start with; the process and a number follow.
 const PREFIX: &str = "pe2e-";
 /// Where the `ip` command keeps namespaces.
@@ -64,7 +66,12 @@ pub struct Topology {
 impl Topology {
     /// Makes a node with this many pods. Namespaces that a killed process left behind are removed first.
     pub fn new(pods: u8) -> io::Result<Self> {
-        if pods > PODS_MAX {
+        Self::with_addresses(&(0..pods).map(addresses).collect::<Vec<_>>())
+    }
+
+    /// Makes a node with a pod for each pair of addresses.
+    pub fn with_addresses(pods: &[(Ipv4Addr, Ipv6Addr)]) -> io::Result<Self> {
+        if pods.len() > usize::from(PODS_MAX) {
             return Err(io::Error::other(format!(
                 "a topology has at most {PODS_MAX} pods"
             )));
@@ -82,8 +89,8 @@ impl Topology {
             pods: Vec::new(),
         };
         topology.make_node()?;
-        for number in 0..pods {
-            topology.make_pod(&name, number)?;
+        for (number, addresses) in pods.iter().enumerate() {
+            topology.make_pod(&name, number, *addresses)?;
         }
         topology.meet()?;
         Ok(topology)
@@ -112,10 +119,14 @@ impl Topology {
         ])
     }
 
-    fn make_pod(&mut self, name: &str, number: u8) -> io::Result<()> {
+    fn make_pod(
+        &mut self,
+        name: &str,
+        number: usize,
+        (ipv4, ipv6): (Ipv4Addr, Ipv6Addr),
+    ) -> io::Result<()> {
         let namespace = format!("{name}-pod{number}");
         let interface = format!("pod{number}");
-        let (ipv4, ipv6) = addresses(number);
         ip(&["netns", "add", &namespace])?;
         self.pods.push(Pod {
             namespace: namespace.clone(),
@@ -127,20 +138,59 @@ impl Topology {
         set(&namespace, "net.ipv6.conf.default.accept_dad=0")?;
         let (v4, v6) = (ipv4.to_string(), ipv6.to_string());
         self.ip(&[
-            "link", "add", &interface, "type", "veth", "peer", "name", "eth0", "netns", &namespace,
+            "link",
+            "add",
+            &interface,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            POD_INTERFACE,
+            "netns",
+            &namespace,
         ])?;
         self.ip(&["addr", "add", "fe80::1/64", "dev", &interface, "nodad"])?;
         self.ip(&["link", "set", &interface, "up"])?;
         let gateway = NODE_IPV4.to_string();
         for line in [
             vec!["link", "set", "lo", "up"],
-            vec!["addr", "add", &format!("{v4}/32"), "dev", "eth0"],
-            vec!["addr", "add", &format!("{v6}/128"), "dev", "eth0", "nodad"],
-            vec!["link", "set", "eth0", "up"],
-            vec!["route", "add", &gateway, "dev", "eth0", "scope", "link"],
-            vec!["route", "add", "default", "via", &gateway, "dev", "eth0"],
+            vec!["addr", "add", &format!("{v4}/32"), "dev", POD_INTERFACE],
             vec![
-                "-6", "route", "add", "default", "via", "fe80::1", "dev", "eth0",
+                "addr",
+                "add",
+                &format!("{v6}/128"),
+                "dev",
+                POD_INTERFACE,
+                "nodad",
+            ],
+            vec!["link", "set", POD_INTERFACE, "up"],
+            vec![
+                "route",
+                "add",
+                &gateway,
+                "dev",
+                POD_INTERFACE,
+                "scope",
+                "link",
+            ],
+            vec![
+                "route",
+                "add",
+                "default",
+                "via",
+                &gateway,
+                "dev",
+                POD_INTERFACE,
+            ],
+            vec![
+                "-6",
+                "route",
+                "add",
+                "default",
+                "via",
+                "fe80::1",
+                "dev",
+                POD_INTERFACE,
             ],
         ] {
             ip(&[&["-n", &namespace], line.as_slice()].concat())?;
@@ -198,7 +248,7 @@ impl Drop for Topology {
     }
 }
 
-/// Addresses of a pod.
+/// Addresses of a pod that [`Topology::new`] makes.
 pub fn addresses(number: u8) -> (Ipv4Addr, Ipv6Addr) {
     let last = 10_u8.wrapping_add(number);
     (

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 pub use servers::Servers;
 
-use crate::topology;
+use crate::sys;
+use crate::topology::{self, POD_INTERFACE};
 
 /// How long to wait for an answer before a flow counts as silent.
 pub const PATIENCE: Duration = Duration::from_millis(300);
@@ -141,6 +142,11 @@ impl Flow {
             |buffer| socket.recv(buffer),
         )
     }
+}
+
+/// Sends one frame as it is from a pod's namespace.
+pub fn send_frame(from: &str, frame: &[u8]) -> io::Result<()> {
+    topology::within(from, || sys::send_frame(POD_INTERFACE, frame))
 }
 
 /// Tries many flows, many at a time. Outcomes are in the order of the flows.

@@ -8,14 +8,16 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Instant;
 
 use policy_abi::arena::record;
 use policy_abi::proto;
 use policy_abi::reason::Reason;
 use policyd_e2e::arena::{Arena, Image};
 use policyd_e2e::datapath::{Datapath, Direction};
+use policyd_e2e::packet::{self, Ip, SYN};
 use policyd_e2e::topology::{Topology, ensure_bpffs, within};
-use policyd_e2e::traffic::{Flow, Observed, PATIENCE, Servers, observe_all};
+use policyd_e2e::traffic::{Flow, Observed, PATIENCE, Servers, observe_all, send_frame};
 
 const OPEN: u16 = 80;
 const SHUT: u16 = 81;
@@ -220,4 +222,44 @@ fn fragments_travel() {
     }
     let replies = datapath.reasons(Direction::Egress).unwrap()[Reason::Reply as usize];
     assert!(replies >= 8, "{replies} fragments of two replies");
+}
+
+/// Frames that no IP stack sends, from a pod that does not need one.
+#[test]
+fn broken_frames_stop_at_the_interface() {
+    policyd_e2e::require_root!();
+    let topology = Topology::new(2).unwrap();
+    let datapath = enforce(&topology);
+    let [first, second] = topology.pods.as_slice() else {
+        panic!("two pods")
+    };
+    // To everybody, so that the host takes the frame for its own.
+    let send = |mut frame: Vec<u8>| {
+        frame[..6].copy_from_slice(&[0xff; 6]);
+        send_frame(&first.namespace, &frame).unwrap();
+    };
+    let addresses: [(IpAddr, IpAddr); 2] = [
+        (first.ipv4.into(), second.ipv4.into()),
+        (first.ipv6.into(), second.ipv6.into()),
+    ];
+    let mut expected = 0;
+    for (from, to) in addresses {
+        let whole = Ip::new(from, to, proto::TCP).frame(&packet::tcp(40_000, OPEN, SYN));
+        let header = if from.is_ipv4() { 34 } else { 54 };
+        for length in 15..header {
+            send(whole[..length].to_vec());
+            expected += 1;
+        }
+        // A tag that the kernel takes off before the program sees the packet.
+        let tag = [0x81, 0x00, 0x00, 0x07];
+        send([&whole[..12], &tag, &whole[12..]].concat());
+    }
+    let count = || datapath.reasons(Direction::Egress).unwrap();
+    let start = Instant::now();
+    while count()[Reason::Malformed as usize] < expected && start.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    assert_eq!(count()[Reason::Malformed as usize], expected);
+    assert_eq!(count()[Reason::UnknownL3 as usize], 2);
+    assert_eq!(count()[Reason::Allowed as usize], 0);
 }
