@@ -27,9 +27,14 @@ const PROTOCOLS: [u8; 9] = [
 ];
 
 /// Numbers that look random and are the same every time.
-struct Numbers(u64);
+pub(crate) struct Numbers(u64);
 
 impl Numbers {
+    /// Numbers from a seed other than 0.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -38,7 +43,7 @@ impl Numbers {
     }
 
     /// A number below a limit.
-    fn below<T: TryFrom<u64>>(&mut self, limit: u64) -> T {
+    pub(crate) fn below<T: TryFrom<u64>>(&mut self, limit: u64) -> T {
         T::try_from(self.next() % limit).unwrap_or_else(|_| unreachable!("limits fit their types"))
     }
 }
@@ -143,7 +148,7 @@ fn packet(
 #[test]
 fn kernel_and_user_space_agree() {
     policyd_e2e::require_root!();
-    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    let mut numbers = Numbers::new(0x9e37_79b9_7f4a_7c15);
     let mut seen = std::collections::BTreeMap::new();
     for _ in 0..ROUNDS {
         let mut world = World::with_flags(0);
