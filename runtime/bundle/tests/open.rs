@@ -116,6 +116,19 @@ fn order_of_entries_does_not_matter() {
     assert_eq!(encode(&contents(), Some(&key())).unwrap(), signed());
 }
 
+/// The bytes of format version 1. If this fails, the format has changed: old bundles would be misread.
+#[test]
+fn format_is_pinned() {
+    let digest: Vec<String> = Sha256::digest(signed())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(
+        digest.concat(),
+        "c5dda628d7bd88bfe0e8e49a0f3735ec11f0e4bee8536baebf39a11cdfdd9047"
+    );
+}
+
 #[test]
 fn trust_is_demanded() {
     let unsigned = encode(&contents(), None).unwrap();

@@ -1,0 +1,311 @@
+//! Maps.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use super::{address, command, get, info, number, owned};
+
+const MAP_CREATE: libc::c_int = 0;
+const MAP_LOOKUP_ELEM: libc::c_int = 1;
+const MAP_UPDATE_ELEM: libc::c_int = 2;
+const MAP_GET_NEXT_KEY: libc::c_int = 4;
+const MAP_LOOKUP_BATCH: libc::c_int = 24;
+const MAP_UPDATE_BATCH: libc::c_int = 26;
+const MAP_DELETE_BATCH: libc::c_int = 27;
+
+const ARRAY: u32 = 2;
+const ARRAY_OF_MAPS: u32 = 12;
+/// Types of maps of which every CPU has its own values.
+const PER_CPU: [u32; 2] = [5, 6];
+/// Entries handed over in one batch.
+const BATCH: usize = 16_384;
+
+/// What the kernel says about a map.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MapInfo {
+    pub(crate) kind: u32,
+    pub(crate) id: u32,
+    pub(crate) key_size: u32,
+    pub(crate) value_size: u32,
+    pub(crate) max_entries: u32,
+    pub(crate) flags: u32,
+}
+
+#[repr(C)]
+struct Create {
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+    inner: u32,
+}
+
+#[repr(C)]
+struct Element {
+    map: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+struct Batch {
+    start: u64,
+    end: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+fn wrong_length() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "keys or values do not have the length the map demands",
+    )
+}
+
+/// An open map. Lengths of keys and values are checked before every call, so the kernel never reads or writes
+/// past a slice.
+#[derive(Debug)]
+pub(crate) struct Map {
+    fd: OwnedFd,
+    info: MapInfo,
+    value_size: usize,
+}
+
+impl Map {
+    /// Opens a pinned map. `cpus` is the number of possible CPUs.
+    pub(crate) fn open(path: &Path, cpus: usize) -> io::Result<Self> {
+        let fd = get(path)?;
+        let info: MapInfo = info(fd.as_fd())?;
+        let one = info.value_size as usize;
+        let value_size = if PER_CPU.contains(&info.kind) {
+            one.next_multiple_of(8) * cpus
+        } else {
+            one
+        };
+        Ok(Self {
+            fd,
+            info,
+            value_size,
+        })
+    }
+
+    pub(crate) fn info(&self) -> &MapInfo {
+        &self.info
+    }
+
+    /// Bytes of a value as handed over: for per-CPU maps those of all CPUs.
+    pub(crate) fn value_size(&self) -> usize {
+        self.value_size
+    }
+
+    fn key_size(&self) -> usize {
+        self.info.key_size as usize
+    }
+
+    fn number(&self) -> u32 {
+        number(self.fd.as_fd())
+    }
+
+    /// Value of a key.
+    pub(crate) fn lookup(&self, key: &[u8]) -> io::Result<Vec<u8>> {
+        if key.len() != self.key_size() {
+            return Err(wrong_length());
+        }
+        let mut value = vec![0; self.value_size];
+        let to = value.as_mut_ptr() as u64;
+        let mut attributes = Element {
+            map: self.number(),
+            pad: 0,
+            key: address(key),
+            value: to,
+            flags: 0,
+        };
+        // SAFETY: key and value have the sizes of the map.
+        unsafe { command(MAP_LOOKUP_ELEM, &mut attributes) }?;
+        Ok(value)
+    }
+
+    /// Sets the value of a key.
+    pub(crate) fn update(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        if key.len() != self.key_size() || value.len() != self.value_size {
+            return Err(wrong_length());
+        }
+        let (key, value) = (address(key), address(value));
+        let mut attributes = Element {
+            map: self.number(),
+            pad: 0,
+            key,
+            value,
+            flags: 0,
+        };
+        // SAFETY: key and value have the sizes of the map; the kernel only reads them.
+        unsafe { command(MAP_UPDATE_ELEM, &mut attributes) }.map(drop)
+    }
+
+    /// All keys, end to end, in the map's own order. Nobody may write meanwhile.
+    pub(crate) fn keys(&self) -> io::Result<Vec<u8>> {
+        let mut keys: Vec<u8> = Vec::new();
+        let mut next = vec![0_u8; self.key_size()];
+        loop {
+            let previous = keys.last_chunk_of(self.key_size()).map_or(0, address);
+            let to = next.as_mut_ptr() as u64;
+            let mut attributes = Element {
+                map: self.number(),
+                pad: 0,
+                key: previous,
+                value: to,
+                flags: 0,
+            };
+            // SAFETY: both keys have the size of the map's keys; a null one asks for the first.
+            match unsafe { command(MAP_GET_NEXT_KEY, &mut attributes) } {
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(keys),
+                Err(error) => return Err(error),
+                Ok(_) => keys.extend_from_slice(&next),
+            }
+            if keys.len() > self.info.max_entries as usize * self.key_size() {
+                return Err(io::Error::other("the map changed while it was read"));
+            }
+        }
+    }
+
+    /// Sets many keys. On an error some of them may be set.
+    pub(crate) fn update_batch(&self, keys: &[u8], values: &[u8]) -> io::Result<()> {
+        let (key_size, value_size) = (self.key_size(), self.value_size);
+        let count = keys.len() / key_size.max(1);
+        if keys.len() != count * key_size || values.len() != count * value_size {
+            return Err(wrong_length());
+        }
+        for (keys, values) in keys
+            .chunks(BATCH * key_size)
+            .zip(values.chunks(BATCH * value_size))
+        {
+            self.batch(
+                MAP_UPDATE_BATCH,
+                address(keys),
+                address(values),
+                keys.len() / key_size,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Deletes many keys. On an error some of them may be gone.
+    pub(crate) fn delete_batch(&self, keys: &[u8]) -> io::Result<()> {
+        let key_size = self.key_size();
+        if key_size == 0 || !keys.len().is_multiple_of(key_size) {
+            return Err(wrong_length());
+        }
+        for keys in keys.chunks(BATCH * key_size) {
+            self.batch(MAP_DELETE_BATCH, address(keys), 0, keys.len() / key_size)?;
+        }
+        Ok(())
+    }
+
+    /// One update or delete batch of `count` keys at `keys`, values at `values`.
+    fn batch(&self, kind: libc::c_int, keys: u64, values: u64, count: usize) -> io::Result<()> {
+        let count32 = u32::try_from(count).map_err(|_| wrong_length())?;
+        let map = self.number();
+        let mut attributes = Batch {
+            start: 0,
+            end: 0,
+            keys,
+            values,
+            count: count32,
+            map,
+            element_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: the callers have checked that `count` keys and values of the map's sizes are there.
+        unsafe { command(kind, &mut attributes) }?;
+        if attributes.count == count32 {
+            Ok(())
+        } else {
+            Err(io::Error::other("only a part of a batch was done"))
+        }
+    }
+
+    /// All values of an array, end to end.
+    pub(crate) fn array_values(&self) -> io::Result<Vec<u8>> {
+        let entries = self.info.max_entries;
+        let mut keys = vec![0_u32; entries as usize];
+        let mut values = vec![0_u8; entries as usize * self.value_size];
+        let mut position = 0_u32;
+        if self.key_size() != 4 {
+            return Err(wrong_length());
+        }
+        let mut attributes = Batch {
+            start: 0,
+            end: (&raw mut position) as u64,
+            keys: keys.as_mut_ptr() as u64,
+            values: values.as_mut_ptr() as u64,
+            count: entries,
+            map: self.number(),
+            element_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: there is room for all entries; an array's keys and batch positions have four bytes.
+        match unsafe { command(MAP_LOOKUP_BATCH, &mut attributes) } {
+            // The kernel's way of saying that this was all.
+            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
+            _ if attributes.count == entries => Ok(values),
+            _ => Err(io::Error::other("only a part of an array was read")),
+        }
+    }
+}
+
+/// The last `length` bytes, `None` if there are none.
+trait LastChunk {
+    fn last_chunk_of(&self, length: usize) -> Option<&[u8]>;
+}
+
+impl LastChunk for Vec<u8> {
+    fn last_chunk_of(&self, length: usize) -> Option<&[u8]> {
+        self.len()
+            .checked_sub(length)
+            .filter(|_| !self.is_empty())
+            .and_then(|start| self.get(start..))
+    }
+}
+
+/// Waits until every program run that was under way has ended.
+///
+/// Setting an entry of a map of maps promises that, so that the old inner map can be reused; unlike `membarrier` it
+/// also works on kernels with CPUs that are free of ticks.
+pub(crate) fn synchronize() -> io::Result<()> {
+    let inner = array(ARRAY, 0)?;
+    let outer = array(ARRAY_OF_MAPS, number(inner.as_fd()))?;
+    let (key, value) = ([0_u32], [inner.as_raw_fd()]);
+    let map = number(outer.as_fd());
+    let mut attributes = Element {
+        map,
+        pad: 0,
+        key: address(&key),
+        value: address(&value),
+        flags: 0,
+    };
+    // SAFETY: keys and values of the map have four bytes; the kernel only reads them.
+    unsafe { command(MAP_UPDATE_ELEM, &mut attributes) }.map(drop)
+}
+
+/// Makes an array of one entry of four bytes.
+fn array(kind: u32, inner: u32) -> io::Result<OwnedFd> {
+    let mut attributes = Create {
+        kind,
+        key_size: 4,
+        value_size: 4,
+        max_entries: 1,
+        flags: 0,
+        inner,
+    };
+    // SAFETY: there are no pointers inside.
+    unsafe { command(MAP_CREATE, &mut attributes) }.map(owned)
+}
