@@ -25,6 +25,9 @@ pub mod regex;
 mod rule;
 /// Label selectors.
 mod selector;
+/// One row per reason to reject.
+#[cfg(test)]
+mod tests;
 /// Forms of names and labels that Kubernetes prescribes.
 pub mod text;
 
