@@ -5,12 +5,12 @@ use policyc_diag::{SourceMap, codes};
 use super::{Settings, check};
 
 /// Codes and the text they point at, for the first object of a document.
-fn faults(text: &str, settings: &Settings) -> Vec<(&'static str, String)> {
+fn faults(text: &str, settings: Settings) -> Vec<(&'static str, String)> {
     let mut sources = SourceMap::new();
     let source = sources.add("case", text);
     let parsed = policyc_syntax::parse(&source);
     assert_eq!(parsed.diagnostics, [], "{text}");
-    let found = check(&parsed.documents[0], settings);
+    let found = check(&parsed.documents[0], &settings);
     assert!(
         found
             .iter()
@@ -34,7 +34,7 @@ fn object(kind: &str, spec: &str) -> String {
 
 fn check_all(kind: &str, cases: &[(&str, &[(&str, &str)])], wrap: impl Fn(&str) -> String) {
     for (case, wanted) in cases {
-        let found = faults(&object(kind, &wrap(case)), &Settings::default());
+        let found = faults(&object(kind, &wrap(case)), Settings::default());
         let found: Vec<_> = found
             .iter()
             .map(|(code, place)| (*code, place.as_str()))
@@ -61,15 +61,15 @@ fn subjects_and_sections() {
     );
     let both = "{endpointSelector: {}, nodeSelector: {matchLabels: {}}, ingress: [{}]}";
     let settings = Settings::default();
-    let cluster = faults(&object("CiliumClusterwideNetworkPolicy", both), &settings);
+    let cluster = faults(&object("CiliumClusterwideNetworkPolicy", both), settings);
     assert_eq!(cluster, [("E0202", "{matchLabels: {}}".to_owned())]);
     let nodes = "{nodeSelector: {}, ingress: [{}]}";
     assert_eq!(
-        faults(&object("CiliumClusterwideNetworkPolicy", nodes), &settings),
+        faults(&object("CiliumClusterwideNetworkPolicy", nodes), settings),
         []
     );
     assert_eq!(
-        faults(&object("CiliumNetworkPolicy", nodes), &settings),
+        faults(&object("CiliumNetworkPolicy", nodes), settings),
         [("E0203", "{}".to_owned())]
     );
 }
@@ -104,7 +104,7 @@ fn objects_need_a_name_and_a_rule() {
     ] {
         let found = faults(
             &format!("apiVersion: cilium.io/v2\n{text}\n"),
-            &Settings::default(),
+            Settings::default(),
         );
         assert_eq!(found, [(wanted.0, wanted.1.to_owned())], "{text}");
     }
@@ -128,7 +128,7 @@ fn nothing_is_missing_from_a_document_with_faults() {
 }
 
 #[test]
-fn peers() {
+fn peers_of_ingress() {
     let long = "x".repeat(64);
     let invalid = format!("{{fromEndpoints: [{{matchLabels: {{a: {long}}}}}]}}");
     check_all(
@@ -208,6 +208,10 @@ fn peers() {
         ],
         |entry| format!("{{endpointSelector: {{}}, ingress: [{entry}]}}"),
     );
+}
+
+#[test]
+fn peers_of_egress() {
     check_all(
         "CiliumNetworkPolicy",
         &[
@@ -338,6 +342,10 @@ fn ports_and_layer_seven() {
         ],
         |rule| format!("{{endpointSelector: {{}}, egress: [{{toPorts: [{rule}]}}]}}"),
     );
+}
+
+#[test]
+fn layer_seven_on_nodes_and_ingress() {
     check_all(
         "CiliumClusterwideNetworkPolicy",
         &[
@@ -368,7 +376,7 @@ fn lists_have_limits() {
                 "CiliumNetworkPolicy",
                 &format!("{{endpointSelector: {{}}, egress: [{entry}]}}"),
             ),
-            &Settings::default(),
+            Settings::default(),
         )
     };
     for (one, list) in [
@@ -393,14 +401,14 @@ fn settings_switch_features() {
         l7_proxy: true,
         icmp_rules: true,
     };
-    assert_eq!(faults(&text, &all), [("E0208", "'1'".to_owned())]);
+    assert_eq!(faults(&text, all), [("E0208", "'1'".to_owned())]);
     let none = Settings {
         node_selector_labels: false,
         extended_protocols: false,
         l7_proxy: false,
         icmp_rules: false,
     };
-    let codes: Vec<_> = faults(&text, &none)
+    let codes: Vec<_> = faults(&text, none)
         .into_iter()
         .map(|(code, _)| code)
         .collect();
