@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //! ICMP errors that belong to a known connection. They quote the packet they complain about.
 
-use policy_abi::conntrack::Key;
+use policy_abi::conntrack::{Entry, Key};
 use policy_abi::ipcache::V4;
 use policy_abi::proto;
 
@@ -45,7 +45,8 @@ pub(crate) fn is_fragmentation_needed(
     frame.bytes(network.at).is_some_and(|[_, code]| code == 4)
 }
 
-/// Whether a packet is an error about a connection of this pod that is still known.
+/// Whether a packet is an error about a connection of this pod that is still known, and that the generation in force
+/// allows: the packet that the error is about has made sure of that when it passed.
 #[inline(always)]
 pub(crate) fn is_related(
     frame: &Frame<'_>,
@@ -54,6 +55,7 @@ pub(crate) fn is_related(
     connection: &Key,
     key: &mut Key,
     direction: Direction,
+    generation: u64,
 ) -> bool {
     if network.part != Part::Whole || !is_error(transport) {
         return false;
@@ -63,9 +65,14 @@ pub(crate) fn is_related(
     }
     let now = sys::now();
     sys::connection(key).is_some_and(|entry| {
-        conntrack::is_open(entry, Direction::Egress, now)
-            || conntrack::is_open(entry, Direction::Ingress, now)
+        is_allowed(entry, Direction::Egress, now, generation)
+            || is_allowed(entry, Direction::Ingress, now, generation)
     })
+}
+
+#[inline(always)]
+fn is_allowed(entry: &Entry, opener: Direction, now: u64, generation: u64) -> bool {
+    conntrack::is_open(entry, opener, now) && conntrack::is_current(entry, opener, generation)
 }
 
 /// Fills in where the connection of the quoted packet is known, if this pod can have been part of it.

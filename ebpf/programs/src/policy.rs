@@ -202,7 +202,15 @@ fn judge_protocol(packet: &Packet<'_>, scratch: &mut Scratch) -> Result<Reason, 
     let Scratch {
         connection, quoted, ..
     } = scratch;
-    if icmp_error::is_related(frame, network, transport, connection, quoted, *direction) {
+    if icmp_error::is_related(
+        frame,
+        network,
+        transport,
+        connection,
+        quoted,
+        *direction,
+        generation.number,
+    ) {
         return Ok(Reason::Reply);
     }
     if flags & header::FLAG_FRAG_NEEDED != 0

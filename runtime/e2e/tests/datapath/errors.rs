@@ -9,8 +9,8 @@ use policyd_e2e::datapath::Direction::{self, Egress, Ingress};
 use policyd_e2e::packet::{self, Ip, SYN};
 
 use crate::world::{
-    CLIENT, EGRESS, INGRESS, World, back, between, foe, friend, icmp_of, opening_tcp, pod,
-    stranger, ways,
+    CLIENT, EGRESS, GENERATION, INGRESS, World, arena, back, between, foe, friend, icmp_of,
+    opening_tcp, pod, policies, stranger, ways,
 };
 
 /// Types that are errors.
@@ -183,5 +183,32 @@ fn fragmentation_needed_passes_if_asked_for() {
         let not_ipv4 = between(direction, stranger(true), proto::ICMPV6)
             .frame(&packet::icmp(3, 4, [0; 4], &[0; 48]));
         lenient.expect(direction, &not_ipv4, DefaultDeny);
+    }
+}
+
+/// Taking a permission back ends errors about its connections, too.
+#[test]
+fn errors_stop_when_the_permission_is_taken_back() {
+    policyd_e2e::require_root!();
+    for (direction, ipv6) in ways() {
+        let mut world = World::new();
+        let packet = opening_tcp(direction, friend(ipv6), SYN);
+        let about = error(
+            direction,
+            friend(ipv6),
+            kinds(ipv6)[0],
+            &quote(&packet, ipv6),
+        );
+        world.expect(direction, &packet, Allowed);
+        world.expect(back(direction), &about, Reply);
+        let mut strict = policies();
+        for image in &mut strict {
+            image.peers = vec![0, 0, 2];
+        }
+        world.install(GENERATION + 1, &arena(0, &strict));
+        world.expect(back(direction), &about, DefaultDeny);
+        world.install(GENERATION + 2, &arena(0, &policies()));
+        world.expect(direction, &packet, Allowed);
+        world.expect(back(direction), &about, Reply);
     }
 }
