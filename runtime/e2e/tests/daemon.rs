@@ -139,6 +139,49 @@ fn recreated_interfaces_are_attached_again() {
 }
 
 #[test]
+fn removed_links_are_put_back() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    let mut daemon = node.start();
+    daemon.wait_for("generation 1 in force");
+    std::fs::remove_file(node.pin_dir.join("v1/links/pod1-to")).unwrap();
+    // Any change of an interface makes the daemon look.
+    node.ip("link set pod0 alias changed");
+    assert!(
+        daemon
+            .wait_for("generation 2")
+            .contains("1 made, 3 adopted")
+    );
+    node.expect([Answered, Silent]);
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn a_bundle_that_does_not_fit_is_refused() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    assert_eq!(node.once().code, 0);
+    node.write_prefixes(2, 131_073);
+    let outcome = node.once();
+    assert_eq!(outcome.code, 1, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("only 131072 fit"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(node.status()["revision"], 1);
+    node.expect([Answered, Silent]);
+    node.write_prefixes(2, 10_000);
+    assert_eq!(node.once().code, 0);
+    // Both generations are resident now, and the next takes the place of the first.
+    node.write_bundle(3, &[80], Some(&key()));
+    assert_eq!(node.once().code, 0);
+    node.expect([Answered, Silent]);
+}
+
+#[test]
 fn pods_taken_from_the_configuration_are_detached() {
     policyd_e2e::require_root!();
     let node = Node::new();

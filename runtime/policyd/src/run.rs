@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::rc::Rc;
 
-use crate::config::Config;
+use crate::config::{Config, Endpoint};
 use crate::failure::Failure;
 use crate::load::Loaded;
 use crate::open::{self, Believed};
-use crate::pins::Pins;
+use crate::pins::{Pins, Side};
 use crate::plan::Plan;
 use crate::state::{Accepted, State};
 use crate::sys::net;
@@ -76,8 +77,8 @@ struct Daemon {
     pins: Pins,
     state: State,
     loaded: Option<Loaded>,
-    /// The bundle that was last applied.
-    bytes: Option<Vec<u8>>,
+    /// The bundle in force.
+    bytes: Option<Rc<Vec<u8>>>,
     /// Interface indexes at the last successful cycle.
     interfaces: Option<Vec<Option<u32>>>,
     /// Keeps other daemons away as long as it lives.
@@ -117,7 +118,7 @@ impl Daemon {
     /// Looks after what is in force with the copy of its bundle, as the file is no good.
     fn resume(&mut self, log: &mut dyn FnMut(String)) {
         let result = self.state.bundle().and_then(|bytes| {
-            self.bytes = bytes;
+            self.bytes = bytes.map(Rc::new);
             if self.bytes.is_some() {
                 self.cycle(Source::Memory, log)
             } else {
@@ -131,58 +132,57 @@ impl Daemon {
 
     /// Opens, plans, applies, attaches.
     fn cycle(&mut self, source: Source, log: &mut dyn FnMut(String)) -> Result<(), Failure> {
-        let bytes = match (source, self.bytes.take()) {
-            (Source::Memory, Some(bytes)) => bytes,
-            (_, old) => {
-                // Kept if anything below fails.
-                self.bytes = old;
-                open::read(&self.options.bundle)?
-            }
+        let bytes = match (source, &self.bytes) {
+            (Source::Memory, Some(bytes)) => Rc::clone(bytes),
+            _ => Rc::new(open::read(&self.options.bundle)?),
         };
-        let result = self.apply(&bytes, source, log);
-        if result.is_ok() || source == Source::Memory {
-            self.bytes = Some(bytes);
-        }
-        result
-    }
-
-    fn apply(
-        &mut self,
-        bytes: &[u8],
-        source: Source,
-        log: &mut dyn FnMut(String),
-    ) -> Result<(), Failure> {
         let believed = Believed::read(&self.options.keys, self.options.allow_unsigned)?;
-        let bundle = believed.open(bytes, self.accepted()?.as_ref())?;
+        let bundle = believed.open(&bytes, self.accepted()?.as_ref())?;
         let interfaces = self.interfaces();
         let plan = Plan::new(&bundle, &self.config, &net::index)?;
         if source == Source::File {
             plan.require_interfaces()?;
         }
-        let loaded = match self.loaded.take() {
-            Some(loaded) => loaded,
-            None => Loaded::load(&self.pins)?,
-        };
-        let loaded = self.loaded.insert(loaded);
-        let generation = apply::apply(&loaded.maps, &plan)?;
-        let outcome = attach::attach(&self.pins, loaded, &plan)?;
-        let accepted = Accepted {
-            revision: bundle.revision(),
-            digest: bundle.digest(),
-        };
-        self.state.remember(&accepted, bytes)?;
+        self.enforce(&plan, &bytes, log)?;
         self.interfaces = Some(interfaces);
-        let (revision, pods) = (bundle.revision(), plan.attachments.len());
-        log(format!(
-            "generation {generation} in force: revision {revision}, {pods} pods; links: {} made, {} adopted, {} removed",
-            outcome.made, outcome.adopted, outcome.removed
-        ));
         for absent in &plan.absent {
             log(format!(
                 "interface `{}` of pod `{}` is gone",
                 absent.interface, absent.pod
             ));
         }
+        Ok(())
+    }
+
+    /// Makes the kernel do what the plan says.
+    fn enforce(
+        &mut self,
+        plan: &Plan<'_>,
+        bytes: &Rc<Vec<u8>>,
+        log: &mut dyn FnMut(String),
+    ) -> Result<(), Failure> {
+        let loaded = match self.loaded.take() {
+            Some(loaded) => loaded,
+            None => Loaded::load(&self.pins)?,
+        };
+        let loaded = self.loaded.insert(loaded);
+        let generation = apply::apply(&loaded.maps, plan)?;
+        // From here on the bundle is in force, whatever fails.
+        self.bytes = Some(Rc::clone(bytes));
+        let accepted = Accepted {
+            revision: plan.bundle().revision(),
+            digest: plan.bundle().digest(),
+        };
+        if let Err(failure) = self.state.remember(&accepted, bytes) {
+            // The kernel's maps know the revision as well.
+            log(format!("in force but not written down: {failure}"));
+        }
+        let outcome = attach::attach(&self.pins, loaded, plan)?;
+        let (revision, pods) = (accepted.revision, plan.attachments.len());
+        log(format!(
+            "generation {generation} in force: revision {revision}, {pods} pods; links: {} made, {} adopted, {} removed",
+            outcome.made, outcome.adopted, outcome.removed
+        ));
         Ok(())
     }
 
@@ -203,6 +203,28 @@ impl Daemon {
             .collect()
     }
 
+    /// Whether interfaces and links are as the last cycle left them. Before the first there is nothing to repair.
+    fn is_settled(&self) -> bool {
+        let Some(known) = &self.interfaces else {
+            return true;
+        };
+        let interfaces = self.interfaces();
+        let is_attached = |(endpoint, ifindex): (&Endpoint, &Option<u32>)| {
+            ifindex.is_none_or(|ifindex| {
+                Side::BOTH
+                    .into_iter()
+                    .all(|side| attach::is_attached(&self.pins, &endpoint.interface, ifindex, side))
+            })
+        };
+        *known == interfaces
+            && self
+                .config
+                .endpoints
+                .iter()
+                .zip(&interfaces)
+                .all(is_attached)
+    }
+
     fn watch(&mut self, wakes: &Wakes, log: &mut dyn FnMut(String)) -> Result<(), Failure> {
         loop {
             let wake = wakes.wait(LOOK_AGAIN).map_err(|error| {
@@ -214,8 +236,7 @@ impl Daemon {
                     return Ok(());
                 }
                 Wake::Reload => self.reload(log),
-                Wake::Interfaces if self.interfaces.as_ref() == Some(&self.interfaces()) => Ok(()),
-                Wake::Interfaces if self.interfaces.is_none() => Ok(()),
+                Wake::Interfaces if self.is_settled() => Ok(()),
                 Wake::Interfaces => self.cycle(Source::Memory, log),
             };
             if let Err(failure) = result {

@@ -123,6 +123,22 @@ impl Node {
         fs::write(self.folder.join("bundle"), file).unwrap();
     }
 
+    /// A bundle with many prefixes besides, in which the client may reach nothing.
+    pub(crate) fn write_prefixes(&self, revision: u64, prefixes: u32) {
+        let mut contents = self.contents(revision, &[]);
+        contents.ipcache.extend((0..prefixes).map(|number| Ipcache {
+            address: IpAddr::V4((0x1400_0000 + (number << 8)).into()),
+            prefix_len: 24,
+            identity: 0,
+            node: None,
+        }));
+        fs::write(
+            self.folder.join("bundle"),
+            encode(&contents, Some(&key())).unwrap(),
+        )
+        .unwrap();
+    }
+
     fn contents(&self, revision: u64, ports: &[u16]) -> Contents {
         let ingress: Vec<arena::Allow> = ports.iter().map(|port| (CLIENT, TCP, *port)).collect();
         let egress: Vec<arena::Allow> = PORTS.iter().map(|port| (WEB, TCP, *port)).collect();
@@ -297,7 +313,7 @@ impl Node {
         self.ip(&format!("-6 route add {ipv6} dev pod1"));
     }
 
-    fn ip(&self, line: &str) {
+    pub(crate) fn ip(&self, line: &str) {
         ip(&self.topology.node, line);
     }
 }
