@@ -7,6 +7,8 @@
 pub mod ast;
 /// From the YAML tree to the typed tree.
 mod decode;
+/// Text forms that are not YAML.
+pub mod grammar;
 /// Cuts a file into its YAML documents.
 mod stream;
 /// The YAML tree: values with their places, aliases expanded, sizes bounded.

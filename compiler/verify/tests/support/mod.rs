@@ -1,6 +1,9 @@
 //! Reads policies from YAML text, as the command line does.
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
+/// From the syntax of intents to the verifier.
+pub mod intents;
+
 use policyc_diag::render::{Format, Style, render};
 use policyc_diag::{Diagnostic, SourceMap};
 use policyc_ir::normalise::normalise;
@@ -38,7 +41,7 @@ impl World {
     }
 
     pub fn show(&self, findings: &[Diagnostic]) -> String {
-        render(Format::Human, findings, &self.sources, Style::default())
+        render(Format::Plain, findings, &self.sources, Style::default())
     }
 }
 
