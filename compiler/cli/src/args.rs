@@ -199,7 +199,7 @@ pub enum Stage {
     Resolve,
     /// What applies to each pod.
     Model,
-    /// Findings of the verifier.
+    /// What the solver is asked, as SMT-LIB.
     Verify,
     /// Tables, endpoints, addresses.
     Lower,

@@ -61,8 +61,8 @@ pub fn lower(model: &Model<'_>, target: &Target) -> Result<Image, Vec<Diagnostic
         .par_iter()
         .map(|key| classes::judge(model, key))
         .collect();
-    let mut image =
-        assemble::assemble(model, target, &bound, &distinct.by_endpoint, &judged).map_err(limit)?;
+    let mut image = assemble::assemble(model, target, &bound, &distinct.by_endpoint, &judged)
+        .map_err(|error| limit(&error))?;
     image.ipcache = ipcache::entries(model.universe(), &target.pod_ranges);
     image.sizes.checked = check::check(model, &image, &distinct, &judged)?;
     Ok(image)
@@ -161,7 +161,7 @@ fn refuse(model: &Model<'_>, target: &Target) -> Result<(), Vec<Diagnostic>> {
     }
 }
 
-fn limit(error: assemble::LimitError) -> Vec<Diagnostic> {
+fn limit(error: &assemble::LimitError) -> Vec<Diagnostic> {
     let diagnostic = Diagnostic::new(codes::TABLE_LIMIT, error.to_string())
         .help("build for one node with `--node`, or for fewer pods at a time");
     vec![diagnostic]

@@ -17,9 +17,7 @@ use crate::pipeline::{self, Front};
 pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     let settings = args.cluster.settings();
     let mut front = pipeline::front(&args.policies.all(), &args.inventory.objects, &settings)?;
-    if let Some(stage) = args.emit
-        && stage != Stage::Verify
-    {
+    if let Some(stage) = args.emit {
         return emit_stage(args, &front, &settings, stage);
     }
     front

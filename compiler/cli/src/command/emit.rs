@@ -16,7 +16,7 @@ pub(crate) fn front(
     stage: Stage,
 ) -> Option<String> {
     let text = match stage {
-        Stage::Parse => format!("{:#?}", front.documents),
+        Stage::Parse => policyc_syntax::ast::print(&front.documents, &front.sources),
         Stage::Validate => print::policies(&front.policies, &front.sources),
         Stage::Normalise => print::rules(&front.rules, &front.sources),
         Stage::Resolve | Stage::Model => {
@@ -27,7 +27,11 @@ pub(crate) fn front(
                 _ => print::model(&Model::build(&resolved, settings)),
             }
         }
-        Stage::Verify | Stage::Lower | Stage::Bundle => return None,
+        Stage::Verify => policyc_verify::questions(&front.rules, settings)
+            .into_iter()
+            .map(|one| one.text + "\n")
+            .collect(),
+        Stage::Lower | Stage::Bundle => return None,
     };
     Some(text)
 }
