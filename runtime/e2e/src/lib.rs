@@ -7,6 +7,8 @@
 pub mod arena;
 /// The datapath loaded without a daemon, and packets put through it.
 pub mod datapath;
+/// What `make demo` shows.
+pub mod demo;
 /// Packets made by hand.
 pub mod packet;
 /// Whether the tests may run here.
