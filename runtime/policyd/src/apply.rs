@@ -108,7 +108,7 @@ impl Filling<'_> {
             self.keys.len() / key_size,
             self.map.info().max_entries as usize,
         );
-        let all = self.map.keys().map_err(|error| self.failure(&error))?;
+        let all = self.keys()?;
         let stale: Vec<u8> = all
             .chunks_exact(key_size)
             .filter(|key| self.is_mine(key))
@@ -129,7 +129,7 @@ impl Filling<'_> {
         self.map
             .update_batch(&self.keys, &self.values)
             .map_err(|error| self.failure(&error))?;
-        let written = self.map.keys().map_err(|error| self.failure(&error))?;
+        let written = self.keys()?;
         let found = written
             .chunks_exact(key_size)
             .filter(|key| self.is_mine(key))
@@ -141,6 +141,11 @@ impl Filling<'_> {
             "{found} of {count} {} were written",
             self.what
         )))
+    }
+
+    fn keys(&self) -> Result<Vec<u8>, Failure> {
+        let entries = self.map.entries().map_err(|error| self.failure(&error))?;
+        Ok(entries.keys)
     }
 
     fn is_mine(&self, key: &[u8]) -> bool {

@@ -117,11 +117,11 @@ impl Status {
             .lookup(&control.slot().to_ne_bytes())
             .map_err(fail)?;
         let records = counts(
-            &maps.records.array_values().map_err(fail)?,
+            &maps.records.entries().map_err(fail)?.values,
             maps.records.value_size(),
         );
         let reasons = counts(
-            &maps.reasons.array_values().map_err(fail)?,
+            &maps.reasons.entries().map_err(fail)?.values,
             maps.reasons.value_size(),
         );
         let bytes = State::new(&config.state_dir).bundle()?.unwrap_or_default();

@@ -9,7 +9,6 @@ use super::{address, command, get, info, number, owned};
 const MAP_CREATE: libc::c_int = 0;
 const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
-const MAP_GET_NEXT_KEY: libc::c_int = 4;
 const MAP_LOOKUP_BATCH: libc::c_int = 24;
 const MAP_UPDATE_BATCH: libc::c_int = 26;
 const MAP_DELETE_BATCH: libc::c_int = 27;
@@ -69,6 +68,13 @@ fn wrong_length() -> io::Error {
         io::ErrorKind::InvalidInput,
         "keys or values do not have the length the map demands",
     )
+}
+
+/// Entries of a map, keys and values end to end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entries {
+    pub(crate) keys: Vec<u8>,
+    pub(crate) values: Vec<u8>,
 }
 
 /// An open map. Lengths of keys and values are checked before every call, so the kernel never reads or writes
@@ -151,30 +157,59 @@ impl Map {
         unsafe { command(MAP_UPDATE_ELEM, &mut attributes) }.map(drop)
     }
 
-    /// All keys, end to end, in the map's own order. Nobody may write meanwhile.
-    pub(crate) fn keys(&self) -> io::Result<Vec<u8>> {
-        let mut keys: Vec<u8> = Vec::new();
-        let mut next = vec![0_u8; self.key_size()];
+    /// All entries in the map's own order. Nobody may add or delete meanwhile.
+    pub(crate) fn entries(&self) -> io::Result<Entries> {
+        let room = BATCH.min(self.info.max_entries as usize);
+        let mut all = Entries::default();
+        let mut part = Entries {
+            keys: vec![0; room * self.key_size()],
+            values: vec![0; room * self.value_size],
+        };
+        // Hashes want four bytes for a position, the others a key.
+        let position_size = self.key_size().max(size_of::<u32>());
+        let (mut start, mut end) = (Vec::new(), vec![0_u8; position_size]);
         loop {
-            let previous = keys.last_chunk_of(self.key_size()).map_or(0, address);
-            let to = next.as_mut_ptr() as u64;
-            let mut attributes = Element {
-                map: self.number(),
-                pad: 0,
-                key: previous,
-                value: to,
-                flags: 0,
-            };
-            // SAFETY: both keys have the size of the map's keys; a null one asks for the first.
-            match unsafe { command(MAP_GET_NEXT_KEY, &mut attributes) } {
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(keys),
-                Err(error) => return Err(error),
-                Ok(_) => keys.extend_from_slice(&next),
+            let (count, is_last) = self.lookup_batch(&start, &mut end, &mut part)?;
+            all.keys
+                .extend(part.keys.iter().take(count * self.key_size()));
+            all.values
+                .extend(part.values.iter().take(count * self.value_size));
+            if is_last {
+                return Ok(all);
             }
-            if keys.len() > self.info.max_entries as usize * self.key_size() {
+            if all.keys.len() > self.info.max_entries as usize * self.key_size() {
                 return Err(io::Error::other("the map changed while it was read"));
             }
+            start.clone_from(&end);
         }
+    }
+
+    /// Reads entries from a position on, the first if it is empty: how many, and whether they are the last.
+    fn lookup_batch(
+        &self,
+        start: &[u8],
+        end: &mut [u8],
+        part: &mut Entries,
+    ) -> io::Result<(usize, bool)> {
+        let room = part.keys.len() / self.key_size().max(1);
+        let mut attributes = Batch {
+            start: if start.is_empty() { 0 } else { address(start) },
+            end: end.as_mut_ptr() as u64,
+            keys: part.keys.as_mut_ptr() as u64,
+            values: part.values.as_mut_ptr() as u64,
+            count: u32::try_from(room).map_err(|_| wrong_length())?,
+            map: self.number(),
+            element_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: there is room for `count` keys and values of the map's sizes, and both positions have the size
+        // that the kernel wants.
+        let is_last = match unsafe { command(MAP_LOOKUP_BATCH, &mut attributes) } {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+            Err(error) => return Err(error),
+            Ok(_) => false,
+        };
+        Ok(((attributes.count as usize).min(room), is_last))
     }
 
     /// Sets many keys. On an error some of them may be set.
@@ -231,48 +266,6 @@ impl Map {
         } else {
             Err(io::Error::other("only a part of a batch was done"))
         }
-    }
-
-    /// All values of an array, end to end.
-    pub(crate) fn array_values(&self) -> io::Result<Vec<u8>> {
-        let entries = self.info.max_entries;
-        let mut keys = vec![0_u32; entries as usize];
-        let mut values = vec![0_u8; entries as usize * self.value_size];
-        let mut position = 0_u32;
-        if self.key_size() != 4 {
-            return Err(wrong_length());
-        }
-        let mut attributes = Batch {
-            start: 0,
-            end: (&raw mut position) as u64,
-            keys: keys.as_mut_ptr() as u64,
-            values: values.as_mut_ptr() as u64,
-            count: entries,
-            map: self.number(),
-            element_flags: 0,
-            flags: 0,
-        };
-        // SAFETY: there is room for all entries; an array's keys and batch positions have four bytes.
-        match unsafe { command(MAP_LOOKUP_BATCH, &mut attributes) } {
-            // The kernel's way of saying that this was all.
-            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
-            _ if attributes.count == entries => Ok(values),
-            _ => Err(io::Error::other("only a part of an array was read")),
-        }
-    }
-}
-
-/// The last `length` bytes, `None` if there are none.
-trait LastChunk {
-    fn last_chunk_of(&self, length: usize) -> Option<&[u8]>;
-}
-
-impl LastChunk for Vec<u8> {
-    fn last_chunk_of(&self, length: usize) -> Option<&[u8]> {
-        self.len()
-            .checked_sub(length)
-            .filter(|_| !self.is_empty())
-            .and_then(|start| self.get(start..))
     }
 }
 
