@@ -31,6 +31,9 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
+/// Headers are looked for in place up to here, which bounds what the verifier has to reckon with.
+const LINEAR_MASK: u32 = 0x3fff;
+
 /// One packet, from its link layer on.
 pub(crate) struct Frame<'run> {
     context: &'run TcContext,
@@ -76,12 +79,31 @@ impl<'run> Frame<'run> {
     /// `N` bytes at an offset; `None` if the packet is shorter.
     #[inline(always)]
     pub(crate) fn bytes<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
-        self.context.load::<[u8; N]>(at as usize).ok()
+        match self.linear::<N>(at) {
+            Some(bytes) => Some(*bytes),
+            None => self.context.load::<[u8; N]>(at as usize).ok(),
+        }
+    }
+
+    /// `N` bytes at an offset, where they are; `None` if they are not in the packet's first piece.
+    #[inline(always)]
+    fn linear<const N: usize>(&self, at: u32) -> Option<&[u8; N]> {
+        let (data, end) = (self.skb().data as usize, self.skb().data_end as usize);
+        let from = data + (at & LINEAR_MASK) as usize;
+        if at > LINEAR_MASK || from + N > end {
+            return None;
+        }
+        // SAFETY: within the packet's bounds as just checked; the verifier insists on that check.
+        Some(unsafe { &*(from as *const [u8; N]) })
     }
 
     /// Copies an IPv6 address at an offset; `None` if the packet is shorter.
     #[inline(always)]
     pub(crate) fn copy_address(&self, at: u32, to: &mut [u8; 16]) -> Option<()> {
+        if let Some(address) = self.linear(at) {
+            *to = *address;
+            return Some(());
+        }
         // SAFETY: the context is valid for the run, and the helper writes the 16 bytes that `to` has.
         let error = unsafe {
             bpf_skb_load_bytes(self.context.skb.skb.cast(), at, to.as_mut_ptr().cast(), 16)

@@ -102,8 +102,15 @@ impl Drop for Mapping {
     }
 }
 
-/// Sends one frame, link layer and all, on an interface of the calling thread's namespace.
-pub(crate) fn send_frame(interface: &str, frame: &[u8]) -> io::Result<()> {
+/// Socket option: each frame comes after a header that says how much of it lies in its first piece.
+const PACKET_VNET_HDR: c_int = 15;
+/// Bytes of that header, and where the length stands in it.
+const VNET_HEADER: usize = 10;
+const VNET_LENGTH: std::ops::Range<usize> = 2..4;
+
+/// Sends one frame, link layer and all, on an interface of the calling thread's namespace. Of a frame longer than a
+/// page, only `first` bytes lie in the first piece of the kernel's buffer.
+pub(crate) fn send_frame(interface: &str, frame: &[u8], first: u16) -> io::Result<()> {
     let name = CString::new(interface)?;
     // SAFETY: the name ends in a zero byte and outlives the call.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
@@ -114,19 +121,37 @@ pub(crate) fn send_frame(interface: &str, frame: &[u8]) -> io::Result<()> {
     let raw =
         checked(unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: just opened and owned by nobody else.
-    let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+    let _socket = unsafe { OwnedFd::from_raw_fd(raw) };
+    let on: c_int = 1;
+    // SAFETY: the option's value is an `int` of the length given, which outlives the call.
+    checked(unsafe {
+        let length = socket_length::<c_int>()?;
+        libc::setsockopt(
+            raw,
+            libc::SOL_PACKET,
+            PACKET_VNET_HDR,
+            (&raw const on).cast(),
+            length,
+        )
+    })?;
+    let mut message = vec![0; VNET_HEADER];
+    message
+        .get_mut(VNET_LENGTH)
+        .ok_or_else(|| io::Error::other("no room for the length"))?
+        .copy_from_slice(&first.to_ne_bytes());
+    message.extend_from_slice(frame);
     // SAFETY: all-zero bytes are a valid address, a struct of integers.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::sa_family_t::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
     address.sll_ifindex = c_int::try_from(index).map_err(io::Error::other)?;
     let length = socket_length::<libc::sockaddr_ll>()?;
-    // SAFETY: frame and address are valid for their lengths and outlive the call.
+    // SAFETY: message and address are valid for their lengths and outlive the call.
     let sent = unsafe {
         let address = (&raw const address).cast();
         libc::sendto(
-            socket.as_raw_fd(),
-            frame.as_ptr().cast(),
-            frame.len(),
+            raw,
+            message.as_ptr().cast(),
+            message.len(),
             0,
             address,
             length,

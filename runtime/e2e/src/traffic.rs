@@ -144,9 +144,10 @@ impl Flow {
     }
 }
 
-/// Sends one frame as it is from a pod's namespace.
-pub fn send_frame(from: &str, frame: &[u8]) -> io::Result<()> {
-    topology::within(from, || sys::send_frame(POD_INTERFACE, frame))
+/// Sends one frame as it is from a pod's namespace. Of one longer than a page, only `first` bytes lie in the first
+/// piece of the kernel's buffer; shorter ones are in one piece.
+pub fn send_frame(from: &str, frame: &[u8], first: u16) -> io::Result<()> {
+    topology::within(from, || sys::send_frame(POD_INTERFACE, frame, first))
 }
 
 /// Tries many flows, many at a time. Outcomes are in the order of the flows.

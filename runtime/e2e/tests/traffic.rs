@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::process::Command;
 use std::time::Instant;
 
 use policy_abi::arena::record;
@@ -16,7 +17,7 @@ use policy_abi::reason::Reason;
 use policyd_e2e::arena::{Arena, Image};
 use policyd_e2e::datapath::{Datapath, Direction};
 use policyd_e2e::packet::{self, Ip, SYN};
-use policyd_e2e::topology::{Topology, ensure_bpffs, within};
+use policyd_e2e::topology::{POD_INTERFACE, Topology, ensure_bpffs, within};
 use policyd_e2e::traffic::{Flow, Observed, PATIENCE, Servers, observe_all, send_frame};
 
 const OPEN: u16 = 80;
@@ -236,7 +237,7 @@ fn broken_frames_stop_at_the_interface() {
     // To everybody, so that the host takes the frame for its own.
     let send = |mut frame: Vec<u8>| {
         frame[..6].copy_from_slice(&[0xff; 6]);
-        send_frame(&first.namespace, &frame).unwrap();
+        send_frame(&first.namespace, &frame, 0).unwrap();
     };
     let addresses: [(IpAddr, IpAddr); 2] = [
         (first.ipv4.into(), second.ipv4.into()),
@@ -262,4 +263,54 @@ fn broken_frames_stop_at_the_interface() {
     assert_eq!(count()[Reason::Malformed as usize], expected);
     assert_eq!(count()[Reason::UnknownL3 as usize], 2);
     assert_eq!(count()[Reason::Allowed as usize], 0);
+}
+
+/// Headers need not lie in a packet's first piece: wherever it is cut, the same is read.
+#[test]
+fn scattered_frames_are_judged_alike() {
+    policyd_e2e::require_root!();
+    let topology = Topology::new(2).unwrap();
+    let datapath = enforce(&topology);
+    let [first, second] = topology.pods.as_slice() else {
+        panic!("two pods")
+    };
+    for (namespace, interface) in [
+        (&first.namespace, POD_INTERFACE),
+        (&topology.node, &first.interface),
+    ] {
+        let arguments = [
+            "-n", namespace, "link", "set", "dev", interface, "mtu", "9000",
+        ];
+        assert!(
+            Command::new("ip")
+                .args(arguments)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    let addresses: [(IpAddr, IpAddr); 2] = [
+        (first.ipv4.into(), second.ipv4.into()),
+        (first.ipv6.into(), second.ipv6.into()),
+    ];
+    let mut sent = 0;
+    for (from, to) in addresses {
+        for cut in 14..=100 {
+            for port in [OPEN, SHUT] {
+                let payload = [packet::tcp(40_000, port, SYN), vec![0; 5000]].concat();
+                let mut frame = Ip::new(from, to, proto::TCP).frame(&payload);
+                frame[..6].copy_from_slice(&[0xff; 6]);
+                send_frame(&first.namespace, &frame, cut).unwrap();
+            }
+            sent += 1;
+        }
+    }
+    let count = || datapath.reasons(Direction::Egress).unwrap();
+    let start = Instant::now();
+    while count()[Reason::DefaultDeny as usize] < sent && start.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    assert_eq!(count()[Reason::DefaultDeny as usize], sent);
+    assert_eq!(count()[Reason::Allowed as usize], sent);
+    assert_eq!(count()[Reason::Malformed as usize], 0);
 }
