@@ -5,24 +5,15 @@
 use super::k8s_equals;
 use crate::label::{CLUSTER, Key, NAMESPACE, NAMESPACE_LABELS, Source};
 use crate::rule::{Kind, Policy};
-use crate::selector::{Operator, Requirement, Selector};
+use crate::selector::{Requirement, Selector};
 use crate::settings::Settings;
 
-/// A subject: within the policy's namespace, which overrides an equality written with source `k8s`.
+/// A subject: within the policy's namespace.
 pub(super) fn subject(written: &Selector, policy: &Policy) -> Selector {
-    let Some(namespace) = &policy.namespace else {
-        return written.clone();
-    };
-    let overridden = |requirement: &&Requirement| {
-        let equality = matches!(&requirement.operator, Operator::In(values) if values.len() == 1);
-        equality && requirement.key == Key::new(Source::K8s, NAMESPACE)
-    };
-    let kept = written
-        .requirements()
-        .iter()
-        .filter(|requirement| !overridden(requirement))
-        .cloned();
-    Selector::new(kept.chain([k8s_equals(NAMESPACE, namespace)]))
+    match &policy.namespace {
+        Some(namespace) => written.clone().and(k8s_equals(NAMESPACE, namespace)),
+        None => written.clone(),
+    }
 }
 
 /// Whether a subject names the init identity; its rules' peers are then not bound to pods.

@@ -8,7 +8,7 @@ use policyc_syntax::ast::{self, List, Text, cilium};
 use super::{Entry, Peers, Policy, Rule};
 use crate::cidr::Cidr;
 use crate::icmp;
-use crate::label::Key;
+use crate::label::{Key, NAMESPACE, Source};
 use crate::port::{self, L4, PortText, Ports, Protocol};
 use crate::rule::{Action, Direction, Kind, Services};
 use crate::selector::{Operator, Requirement, Selector};
@@ -26,7 +26,7 @@ pub(super) fn policy(
             .map(|(at, rule)| (format!("specs[{at}]"), rule)),
     );
     let rules = all
-        .map(|(path, written)| rule(&path, written))
+        .map(|(path, written)| rule(&path, written, kind))
         .collect::<Option<_>>()?;
     Some(Policy {
         info: super::info(document, kind)?,
@@ -34,7 +34,7 @@ pub(super) fn policy(
     })
 }
 
-fn rule(path: &str, rule: &cilium::Rule) -> Option<Rule> {
+fn rule(path: &str, rule: &cilium::Rule, kind: Kind) -> Option<Rule> {
     let node = rule.node_selector.is_some();
     let written = rule
         .endpoint_selector
@@ -58,11 +58,24 @@ fn rule(path: &str, rule: &cilium::Rule) -> Option<Rule> {
         }
     }
     Some(Rule {
-        subject: Spanned::new(selector(written, Key::parse)?, written.span),
+        subject: Spanned::new(subject(written, kind)?, written.span),
         node,
         default_deny: default_deny(rule, &entries),
         entries,
     })
+}
+
+/// A namespaced policy's own namespace takes the place of a label written with that very key; an expression on it, or
+/// a label without the source, stays and has to hold as well.
+fn subject(written: &ast::Selector, kind: Kind) -> Option<Selector> {
+    let mut written = written.clone();
+    if kind == Kind::Cnp {
+        let own = Key::new(Source::K8s, NAMESPACE);
+        written
+            .match_labels
+            .retain(|(key, _)| Key::parse(&key.value) != own);
+    }
+    selector(&written, Key::parse)
 }
 
 /// Unset means: yes if the direction has any entry (Cilium's Rule.Sanitize).

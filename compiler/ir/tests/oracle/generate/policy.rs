@@ -1,0 +1,221 @@
+//! Random policies, as YAML text with `@NAME` for their name.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::Union;
+
+use super::NAMESPACES;
+use super::selector::{kubernetes_selector, node_selector, selector};
+
+pub(super) fn policy() -> impl Strategy<Value = String> {
+    let cnp = (select(NAMESPACES.to_vec()), spec(false)).prop_map(|(namespace, spec)| {
+        format!("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: @NAME, namespace: {namespace}}}\n{spec}\n")
+    });
+    let ccnp = spec(true).prop_map(|spec| {
+        format!("apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: @NAME}}\n{spec}\n")
+    });
+    prop_oneof![3 => cnp, 3 => ccnp, 2 => network_policy()]
+}
+
+fn spec(cluster_wide: bool) -> impl Strategy<Value = String> {
+    let one = || rule(cluster_wide);
+    prop_oneof![
+        4 => one().prop_map(|rule| format!("spec: {rule}")),
+        1 => vec(one(), 1..3).prop_map(|rules| format!("specs: [{}]", rules.join(", "))),
+        1 => (one(), one()).prop_map(|(spec, specs)| format!("spec: {spec}\nspecs: [{specs}]")),
+    ]
+}
+
+fn rule(cluster_wide: bool) -> impl Strategy<Value = String> {
+    let pods = selector().prop_map(|text| format!("endpointSelector: {text}"));
+    let mut subjects = vec![(6, pods.boxed())];
+    if cluster_wide {
+        let nodes = node_selector().prop_map(|text| format!("nodeSelector: {text}"));
+        subjects.push((1, nodes.boxed()));
+    }
+    let subject = Union::new_weighted(subjects);
+    let default_deny =
+        option::weighted(0.3, (option::of(any::<bool>()), option::of(any::<bool>())));
+    let sections = vec((0..4_usize, vec(section_entry(), 1..3)), 1..4);
+    (subject, default_deny, sections).prop_map(|(subject, default_deny, sections)| {
+        let mut members = vec![subject];
+        if let Some((ingress, egress)) = default_deny {
+            let part = |name, value: Option<bool>| value.map(|value| format!("{name}: {value}"));
+            let parts: Vec<_> = [part("ingress", ingress), part("egress", egress)]
+                .into_iter()
+                .flatten()
+                .collect();
+            members.push(format!("enableDefaultDeny: {{{}}}", parts.join(", ")));
+        }
+        let mut written = [false; 4];
+        for (at, entries) in sections {
+            if std::mem::replace(&mut written[at], true) {
+                continue;
+            }
+            let name = ["ingress", "ingressDeny", "egress", "egressDeny"][at];
+            let (prefix, side) = (if at < 2 { "from" } else { "to" }, name);
+            let entries: Vec<_> = entries
+                .iter()
+                .map(|entry| entry.replace('@', prefix))
+                .collect();
+            members.push(format!("{side}: [{}]", entries.join(", ")));
+        }
+        format!("{{{}}}", members.join(", "))
+    })
+}
+
+/// An entry with `@` where `from` or `to` belongs.
+fn section_entry() -> impl Strategy<Value = String> {
+    (
+        option::weighted(0.85, peers()),
+        option::weighted(0.6, services()),
+    )
+        .prop_map(|(peers, services)| {
+            let members: Vec<_> = peers.into_iter().chain(services).collect();
+            format!("{{{}}}", members.join(", "))
+        })
+}
+
+fn list(element: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    vec(element, 0..3).prop_map(|items| format!("[{}]", items.join(", ")))
+}
+
+pub(super) fn filled(element: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    vec(element, 1..3).prop_map(|items| format!("[{}]", items.join(", ")))
+}
+
+fn peers() -> impl Strategy<Value = String> {
+    let entity = select(vec![
+        "all",
+        "world",
+        "cluster",
+        "host",
+        "remote-node",
+        "kube-apiserver",
+        "health",
+        "init",
+        "ingress",
+        "unmanaged",
+        "none",
+    ]);
+    let cidr_rule = prop_oneof![
+        cidr().prop_map(|cidr| format!("{{cidr: \"{cidr}\"}}")),
+        select(vec![
+            "{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}",
+            "{cidr: 10.1.0.0/16, except: [10.1.2.3/32, 10.1.9.0/24]}",
+            "{cidr: 0.0.0.0/0, except: [192.0.2.0/25]}",
+            "{cidr: 192.0.2.0/24, except: [192.0.2.0/24]}",
+            "{cidr: \"2001:db8::/32\", except: [\"2001:db8:1::/48\"]}",
+        ])
+        .prop_map(str::to_owned),
+    ];
+    prop_oneof![
+        6 => list(selector()).prop_map(|list| format!("@Endpoints: {list}")),
+        3 => list(entity.prop_map(str::to_owned)).prop_map(|list| format!("@Entities: {list}")),
+        2 => list(cidr().prop_map(|cidr| format!("\"{cidr}\""))).prop_map(|list| format!("@CIDR: {list}")),
+        2 => list(cidr_rule).prop_map(|list| format!("@CIDRSet: {list}")),
+        1 => selector().prop_map(|one| format!("@Endpoints: [{one}], @Entities: []")),
+        1 => Just("@CIDR: [], @Entities: [world]".to_owned()),
+        1 => Just("@Groups: []".to_owned()),
+    ]
+}
+
+fn cidr() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "10.0.0.0/8",
+        "10.1.0.0/16",
+        "10.1.7.7/16",
+        "10.1.2.3/32",
+        "10.77.1.1/32",
+        "172.18.0.0/16",
+        "172.18.0.2/32",
+        "192.0.2.0/24",
+        "192.0.2.0/25",
+        "0.0.0.0/0",
+        "::/0",
+        "2001:db8::/32",
+        "2001:db8:1::/48",
+    ])
+}
+
+fn services() -> impl Strategy<Value = String> {
+    let port_rule = prop_oneof![
+        6 => filled(port()).prop_map(|ports| format!("{{ports: {ports}}}")),
+        1 => Just("{}".to_owned()),
+        1 => Just("{ports: []}".to_owned()),
+    ];
+    let field = (
+        option::of(any::<bool>()),
+        select(vec!["0", "3", "8", "128", "EchoRequest", "EchoReply"]),
+    );
+    let field = field.prop_map(|(v6, kind)| match v6 {
+        None => format!("{{type: {kind}}}"),
+        Some(v6) => format!(
+            "{{type: {kind}, family: {}}}",
+            if v6 { "IPv6" } else { "IPv4" }
+        ),
+    });
+    let icmp_rule = filled(field).prop_map(|fields| format!("{{fields: {fields}}}"));
+    prop_oneof![
+        5 => list(port_rule).prop_map(|list| format!("toPorts: {list}")),
+        1 => list(icmp_rule).prop_map(|list| format!("icmps: {list}")),
+    ]
+}
+
+fn port() -> impl Strategy<Value = String> {
+    let text = select(vec![
+        "0", "8", "010", "79", "80", "443", "8080", "65535", "http", "HTTP", "dns", "0x50",
+    ]);
+    let end = option::weighted(0.3, select(vec![0, 8, 80, 90, 444, 65535]));
+    let protocol = option::weighted(0.8, select(vec!["TCP", "UDP", "SCTP", "ANY"]));
+    (text, end, protocol).prop_map(|(text, end, protocol)| {
+        let mut members = vec![format!("port: \"{text}\"")];
+        members.extend(end.map(|end| format!("endPort: {end}")));
+        members.extend(protocol.map(|protocol| format!("protocol: {protocol}")));
+        format!("{{{}}}", members.join(", "))
+    })
+}
+
+fn network_policy() -> impl Strategy<Value = String> {
+    let peer = prop_oneof![
+        kubernetes_selector().prop_map(|pods| format!("{{podSelector: {pods}}}")),
+        kubernetes_selector().prop_map(|spaces| format!("{{namespaceSelector: {spaces}}}")),
+        (kubernetes_selector(), kubernetes_selector()).prop_map(|(pods, spaces)| format!(
+            "{{podSelector: {pods}, namespaceSelector: {spaces}}}"
+        )),
+        Just("{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}".to_owned()),
+        Just("{ipBlock: {cidr: \"2001:db8::/32\"}}".to_owned()),
+    ];
+    let port = select(vec![
+        "{port: 80}",
+        "{port: http, protocol: TCP}",
+        "{port: dns, protocol: UDP}",
+        "{protocol: SCTP}",
+        "{port: 80, endPort: 443}",
+        "{port: 8080, protocol: UDP}",
+        "{}",
+    ]);
+    let ports = option::of(list(port.prop_map(str::to_owned)));
+    let entry = (option::of(list(peer)), ports).prop_map(|(peers, ports)| {
+        let members = peers.map(|peers| format!("@: {peers}")).into_iter();
+        let members: Vec<_> = members
+            .chain(ports.map(|ports| format!("ports: {ports}")))
+            .collect();
+        format!("{{{}}}", members.join(", "))
+    });
+    let entry = entry.boxed();
+    let types = option::of(select(vec!["[Ingress]", "[Egress]", "[Ingress, Egress]"]));
+    let section = || option::of(list(entry.clone()));
+    (select(NAMESPACES.to_vec()), kubernetes_selector(), types, section(), section()).prop_map(
+        |(namespace, pods, types, ingress, egress)| {
+            let mut spec = vec![format!("podSelector: {pods}")];
+            spec.extend(types.map(|types| format!("policyTypes: {types}")));
+            spec.extend(ingress.map(|list| format!("ingress: {}", list.replace('@', "from"))));
+            spec.extend(egress.map(|list| format!("egress: {}", list.replace('@', "to"))));
+            let spec = spec.join(", ");
+            format!("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: @NAME, namespace: {namespace}}}\nspec: {{{spec}}}\n")
+        },
+    )
+}
