@@ -13,6 +13,8 @@ mod expect;
 mod node;
 /// Tries of all flows.
 mod pass;
+/// Clean-up after a panic.
+mod rescue;
 /// What the reader sees.
 mod screen;
 /// The steps without the kernel.
@@ -77,6 +79,7 @@ impl From<io::Error> for Error {
 pub fn run(options: &Options, out: &mut dyn Write) -> Result<(), Error> {
     // Blocked from before the first thread on and looked at between steps, so that clean-up always happens.
     sys::block_stop_signals()?;
+    rescue::install();
     run_steps(options, out).map_err(|error| match check_stopped() {
         // A signal from a terminal also ends the children, and that is what failed.
         Err(stopped) => stopped,

@@ -40,7 +40,7 @@ pub(super) fn run(command: &mut Command, wanted: i32) -> Result<Said, Error> {
 /// The command as a person would type it, the program without its folder.
 pub(super) fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let name = program.file_name().unwrap_or_else(|| program.as_os_str());
+    let name = program.file_name().unwrap_or(program.as_os_str());
     let words = [name]
         .into_iter()
         .chain(command.get_args())

@@ -109,14 +109,12 @@ fn judge(pass: &Pass, screen: &mut Screen<'_>) -> Result<(), Error> {
         Look::Bad
     };
     let verdict = format!("{} flows, {} disagreements", pass.rows.len(), wrong.len());
-    let mut line = screen.paint(look, &verdict);
-    if pass.late > 0 {
-        line += &format!(
-            " ({} answered only when asked again: a busy machine)",
-            pass.late
-        );
-    }
-    screen.quote([line.as_str()])?;
+    let line = screen.paint(look, &verdict);
+    let late = match pass.late {
+        0 => String::new(),
+        late => format!(" ({late} answered only when asked again: a busy machine)"),
+    };
+    screen.quote([format!("{line}{late}").as_str()])?;
     if wrong.is_empty() {
         return Ok(());
     }

@@ -17,7 +17,8 @@ pub(super) fn questions(exchanges: &[Exchange]) -> String {
             (to.kind == Kind::Pod).then(|| question(2 * number + 1, "ingress", to, from, exchange));
         egress.into_iter().chain(ingress)
     });
-    lines.map(|line| format!("{line}\n")).collect()
+    let lines: Vec<String> = lines.map(|line| line.to_string()).collect();
+    lines.join("\n")
 }
 
 fn question(
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn anything_else_is_an_error() {
         let pods = [exchange(0, 1, 0, Family::V4)];
-        let error = |text| verdicts(&pods, text).unwrap_err().to_string();
+        let error = |text: &str| verdicts(&pods, text).unwrap_err().to_string();
         let (egress, ingress) = (
             "{\"id\":0,\"verdict\":\"allow\"}",
             "{\"id\":1,\"verdict\":\"allow\"}",

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::cast::{Exchange, Kind, PARTIES, PROBES, Party};
+use super::rescue::{self, Made};
 use super::{Error, Options, check_stopped, command, steps};
 use crate::topology::{self, Topology};
 use crate::traffic::{Flow, Protocol, Servers};
@@ -37,6 +38,7 @@ impl Folder {
             .map_err(|error| {
                 Error::Failed(format!("`{}` cannot be made: {error}", path.display()))
             })?;
+        rescue::remember(Made::Folder(path.clone()));
         Ok(Self(path))
     }
 
@@ -91,11 +93,17 @@ impl<'a> Node<'a> {
             .map(|party| (party.ipv4, party.ipv6))
             .collect();
         let topology = Topology::with_addresses(&behind)?;
+        let names = topology.pods.iter().map(|pod| &pod.namespace);
+        for name in names.chain([&topology.node]) {
+            rescue::remember(Made::Namespace(name.clone()));
+        }
+        let pins = bpffs.join(format!("{PREFIX}{}", std::process::id()));
+        rescue::remember(Made::Folder(pins.clone()));
         check_stopped()?;
         let node = Self {
             options,
             folder,
-            pins: bpffs.join(format!("{PREFIX}{}", std::process::id())),
+            pins,
             daemon: None,
             _servers: servers(&topology)?,
             topology,

@@ -11,6 +11,9 @@ const GROUP: usize = 64;
 /// How often a flow without an answer is tried again. A machine that is busy may answer late; a drop stays a drop.
 const REPEATS: usize = 2;
 
+/// Something to be done while flows are under way.
+pub(super) type Deed<'d> = dyn FnMut(&mut Node<'_>) -> Result<(), Error> + 'd;
+
 /// What came of all flows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pass {
@@ -31,7 +34,7 @@ pub(super) fn observe(
     node: &mut Node<'_>,
     exchanges: &[Exchange],
     expected: &[bool],
-    mut meanwhile: Option<&mut dyn FnMut(&mut Node<'_>) -> Result<(), Error>>,
+    mut meanwhile: Option<&mut Deed<'_>>,
 ) -> Result<Pass, Error> {
     let flows: Vec<Flow> = exchanges
         .iter()
@@ -59,7 +62,7 @@ pub(super) fn observe(
 fn observe_group(
     node: &mut Node<'_>,
     group: &[Flow],
-    act: Option<&mut dyn FnMut(&mut Node<'_>) -> Result<(), Error>>,
+    act: Option<&mut Deed<'_>>,
 ) -> Result<Vec<Observed>, Error> {
     let outcomes = std::thread::scope(|scope| {
         let under_way = scope.spawn(|| traffic::observe_all(group));

@@ -53,10 +53,8 @@ fn outcome(observed: Observed) -> &'static str {
 
 /// The table's lines: one for each pair and family, one cell for each way to ask.
 pub(super) fn lines(rows: &[Row], screen: &Screen<'_>) -> Vec<String> {
-    let header: String = PROBES
-        .iter()
-        .map(|probe| format!("{:<CELL$}", probe.to_string()))
-        .collect();
+    let header = PROBES.map(|probe| format!("{:<CELL$}", probe.to_string()));
+    let header = header.concat();
     let mut lines = vec![format!("{:LABEL$}{}", "", header.trim_end())];
     for row in rows.chunk_by(|one, other| one.exchange.pair == other.exchange.pair) {
         lines.extend(line(row, screen));
