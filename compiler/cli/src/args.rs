@@ -110,6 +110,10 @@ pub enum Enforce {
 /// Cluster settings that change what policies mean; names and defaults are the agent's.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Cluster settings")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the agent, under its own name"
+)]
 pub struct Cluster {
     /// When policy is enforced.
     #[arg(long, value_name = "MODE", default_value = "default")]

@@ -3,11 +3,15 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use policyc_diag::{Source, SourceMap};
 use policyc_syntax::limits;
 
 use crate::exit::Error;
+
+/// Standard input has been read: a second `-` would find nothing, which must not pass for an empty file.
+static STDIN_READ: AtomicBool = AtomicBool::new(false);
 
 /// Files below one folder at most; a runaway path (`/`) ends here.
 const FILES_MAX: usize = 100_000;
@@ -64,6 +68,9 @@ fn is_yaml(path: &Path) -> bool {
 /// Reads one file, or standard input for `-`, as text.
 pub(crate) fn read(path: &Path, sources: &mut SourceMap) -> Result<Source, Error> {
     let (name, bytes) = if path == Path::new("-") {
+        if STDIN_READ.swap(true, Ordering::Relaxed) {
+            return Err(Error::usage("standard input (`-`) can be read only once"));
+        }
         let mut bytes = Vec::new();
         let limit = limits::FILE_BYTES as u64 + 1;
         let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);

@@ -11,6 +11,8 @@ mod command;
 pub mod exit;
 /// Files, folders and standard input, within limits.
 mod input;
+/// From files of intents to what the verifier proves.
+mod intents;
 /// Whether an image fits the maps of the eBPF object.
 mod object;
 /// The only place that prints.

@@ -11,8 +11,8 @@ use policyc_verify::{Options, Stats};
 use crate::args::{Check, Stage};
 use crate::command::emit;
 use crate::exit::{Error, Exit};
-use crate::output;
 use crate::pipeline::{self, Front};
+use crate::{intents, output};
 
 pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     let settings = args.cluster.settings();
@@ -35,7 +35,11 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     };
     let report = policyc_verify::check(&front.rules, &settings, &options);
     front.diagnostics.extend(report.findings);
-    output::remark(&remark(&front, report.stats));
+    let (intents, faults) = intents::read(&args.intents, &mut front.sources)?;
+    front.diagnostics.extend(faults);
+    let proofs = policyc_verify::check_intents(&front.rules, &settings, &intents, &options);
+    front.diagnostics.extend(proofs.findings);
+    output::remark(&remark(&front, report.stats, proofs.stats));
     let found = std::mem::take(&mut front.diagnostics);
     Ok(output::findings(
         found,
@@ -61,7 +65,7 @@ fn emit_stage(
     Ok(output::exit_of(&front.diagnostics, args.fail_on))
 }
 
-fn remark(front: &Front, stats: Stats) -> String {
+fn remark(front: &Front, rules: Stats, intents: Stats) -> String {
     let refused = |diagnostic: &&Diagnostic| diagnostic.code == codes::NOT_SUPPORTED;
     let refused = front.diagnostics.iter().filter(refused).count();
     let left_out = if refused == 0 {
@@ -70,9 +74,11 @@ fn remark(front: &Front, stats: Stats) -> String {
         ", some policies left out".to_owned()
     };
     format!(
-        "{} policies, {} rules{left_out}: {} questions to the solver",
+        "{} policies, {} rules{left_out}, {} of {} intents proven; {} questions to the solver",
         front.policies.policies().len(),
         front.rules.rules().len(),
-        stats.questions
+        intents.proven,
+        intents.subjects,
+        rules.questions + intents.questions
     )
 }
