@@ -1,5 +1,6 @@
 //! The eBPF object: creates the maps or takes over pinned ones, loads the programs.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::programs::{ProgramError, SchedClassifier};
@@ -100,13 +101,55 @@ fn load_program(programs: &mut Ebpf, side: Side) -> Result<(), Failure> {
     })
 }
 
-/// An error and what caused it, in one line.
+/// An error and what caused it, in one line and without repetitions.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        let is_denied = error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        if is_denied {
+            text += " (policyd needs root, or CAP_BPF and CAP_NET_ADMIN)";
+        }
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_are_short_and_helpful() {
+        let denied = io::Error::from_raw_os_error(libc::EPERM);
+        let error = aya::maps::MapError::CreateError {
+            name: "A".into(),
+            io_error: denied,
+        };
+        let text = chain(&error);
+        assert!(text.starts_with("failed to create map `A`"), "{text}");
+        assert!(
+            text.ends_with("(policyd needs root, or CAP_BPF and CAP_NET_ADMIN)"),
+            "{text}"
+        );
+        assert_eq!(text.matches("failed to create").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn both_programs_are_built_in() {
+        let object = aya_obj::Object::parse(OBJECT).unwrap();
+        for side in Side::BOTH {
+            assert!(
+                object.programs.contains_key(side.program()),
+                "{}",
+                side.program()
+            );
+        }
+    }
 }

@@ -321,6 +321,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.detach();
+        let _ = fs::remove_dir_all(&self.pin_dir);
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
