@@ -108,11 +108,16 @@ fn judge(pass: &Pass, screen: &mut Screen<'_>) -> Result<(), Error> {
     } else {
         Look::Bad
     };
-    let verdict = format!("{} flows, {} disagreements", pass.rows.len(), wrong.len());
+    let plural = if wrong.len() == 1 { "" } else { "s" };
+    let verdict = format!(
+        "{} flows, {} disagreement{plural}",
+        pass.rows.len(),
+        wrong.len()
+    );
     let line = screen.paint(look, &verdict);
     let late = match pass.late {
         0 => String::new(),
-        late => format!(" ({late} answered only when asked again: a busy machine)"),
+        late => format!(" ({late} answered only when asked again)"),
     };
     screen.quote([format!("{line}{late}").as_str()])?;
     if wrong.is_empty() {

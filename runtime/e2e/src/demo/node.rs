@@ -30,7 +30,9 @@ pub(super) struct Folder(PathBuf);
 
 impl Folder {
     pub(super) fn new() -> Result<Self, Error> {
-        let path = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
+        let parent = std::env::temp_dir();
+        remove_leftovers(&parent)?;
+        let path = parent.join(format!("{PREFIX}{}", std::process::id()));
         // Fails if it exists: keys must not go into a folder that somebody else has made.
         DirBuilder::new()
             .mode(0o700)
@@ -264,14 +266,14 @@ fn servers(topology: &Topology) -> Result<Vec<Servers>, Error> {
     PARTIES.iter().map(start).collect()
 }
 
-/// Removes pins of demos whose process is gone. A demo that was killed cannot clean up.
-fn remove_leftovers(bpffs: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(bpffs)? {
+/// Removes folders of demos whose process is gone. A demo that was killed cannot clean up.
+fn remove_leftovers(parent: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(parent)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let process = name.strip_prefix(PREFIX);
         if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-            // Another demo may be doing the same.
+            // Another demo may be doing the same, or it is somebody else's.
             let _removed = fs::remove_dir_all(entry.path());
         }
     }
