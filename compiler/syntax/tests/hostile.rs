@@ -153,3 +153,21 @@ fn a_huge_scalar_is_read_and_named_shortly() {
     );
     assert_eq!(parsed.diagnostics[0].code, codes::UNKNOWN_KIND);
 }
+
+#[test]
+fn inputs_that_once_failed_stay_harmless() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/regressions/parse");
+    let mut count = 0;
+    for entry in folder.read_dir().unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let parsed = read(String::from_utf8_lossy(&bytes).into_owned());
+        assert!(
+            parsed
+                .diagnostics
+                .iter()
+                .all(|fault| fault.message.len() < 300)
+        );
+        count += 1;
+    }
+    assert!(count >= 4, "{count} inputs");
+}

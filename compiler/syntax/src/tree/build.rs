@@ -96,8 +96,7 @@ impl<'s> Builder<'s> {
                 if error.info().contains("recursion limit") {
                     return too_deep(place);
                 }
-                Diagnostic::new(codes::YAML_SYNTAX, format!("not YAML: {}", error.info()))
-                    .label(place, "")
+                syntax(error.info(), place)
             })?;
             if matches!(event, Event::StreamEnd) {
                 break;
@@ -340,6 +339,19 @@ fn plain_key(node: Node<'_>) -> Result<Spanned<Cow<'_, str>>, Diagnostic> {
     };
     let fault = || Diagnostic::new(codes::YAML_SYNTAX, "a key must be text").label(span, "");
     key.map(|key| Spanned::new(key, span)).ok_or_else(fault)
+}
+
+/// A syntax error. The parser's commonest message says what it looked for, not what is wrong.
+fn syntax(reason: &str, place: Span) -> Diagnostic {
+    let reason = match reason {
+        "simple key expect ':'" | "simple key expected" => {
+            "a line that is neither a key with `:` nor a list element"
+        }
+        "while parsing node, found unknown anchor" => "an alias of an anchor that does not exist",
+        other => other,
+    };
+    Diagnostic::new(codes::YAML_SYNTAX, format!("not YAML: {reason}"))
+        .label(place, "the text cannot be read from here on")
 }
 
 fn too_deep(span: Span) -> Diagnostic {

@@ -70,10 +70,13 @@ fn distinct<'s>(entries: Vec<Entry<'s>>, diagnostics: &mut Vec<Diagnostic>) -> V
     let report = |(at, first): (&usize, &Span)| {
         let entry = entries.get(*at)?;
         let message = format!("the key `{}` stands twice in one mapping", entry.key.value);
+        let document = matches!(&*entry.key.value, "apiVersion" | "kind");
+        let help = document.then(|| "is a `---` line missing between two documents?".to_owned());
         Some(
             Diagnostic::new(codes::DUPLICATE_KEY, message)
                 .label(entry.key.span, "again")
-                .label(*first, "first"),
+                .label(*first, "first")
+                .maybe_help(help),
         )
     };
     diagnostics.extend(repeats.iter().filter_map(report));
