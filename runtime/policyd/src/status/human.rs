@@ -21,7 +21,8 @@ impl fmt::Display for Status {
         for endpoint in &self.endpoints {
             write_endpoint(out, endpoint)?;
         }
-        writeln!(out, "\nrules{:>36}{:>16}", "packets", "bytes")?;
+        // Names are of any length, so the numbers stand before them.
+        writeln!(out, "\n{:>10} {:>14}  rules", "packets", "bytes")?;
         for rule in &self.rules {
             write_count(
                 out,
@@ -33,7 +34,7 @@ impl fmt::Display for Status {
             ("to pods", &self.reasons.ingress),
             ("from pods", &self.reasons.egress),
         ] {
-            writeln!(out, "\n{title}")?;
+            writeln!(out, "\n{:>10} {:>14}  {title}", "packets", "bytes")?;
             for (name, count) in reasons.iter().filter(|(_, count)| count.packets != 0) {
                 write_count(out, name, *count)?;
             }
@@ -65,5 +66,9 @@ fn write_endpoint(out: &mut fmt::Formatter<'_>, endpoint: &EndpointStatus) -> fm
 }
 
 fn write_count(out: &mut fmt::Formatter<'_>, name: &str, count: Count) -> fmt::Result {
-    writeln!(out, "  {name:<30} {:>8} {:>15}", count.packets, count.bytes)
+    writeln!(
+        out,
+        "{:>10} {:>14}  {name}",
+        count.packets, count.bytes
+    )
 }
