@@ -34,6 +34,9 @@ pub mod text;
 use policyc_diag::{Code, Diagnostic, Span};
 use policyc_syntax::ast::{Document, Object};
 
+/// Faults reported of one document; whoever has more of them mends the first ones first.
+const MOST_FAULTS: usize = 1000;
+
 /// Agent settings that validation depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
@@ -111,6 +114,9 @@ impl Check<'_> {
         span: Span,
         label: impl Into<String>,
     ) -> Report<'_> {
+        if self.faults.len() >= MOST_FAULTS {
+            return Report(None);
+        }
         self.faults
             .push(Diagnostic::new(code, message).label(span, label));
         Report(self.faults.last_mut())

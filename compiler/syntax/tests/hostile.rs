@@ -120,20 +120,35 @@ fn a_file_beyond_the_limit_is_not_read() {
 }
 
 #[test]
-fn many_repeated_keys_take_no_quadratic_time() {
-    let parsed = read(
+fn many_faults_take_no_quadratic_time_and_are_not_all_shown() {
+    let repeated = read(
         (0..200_000)
             .map(|at| format!("k{}: 1\n", at % 100_000))
             .collect(),
     );
     assert_eq!(
-        parsed
-            .diagnostics
-            .iter()
-            .filter(|fault| fault.code == codes::DUPLICATE_KEY)
-            .count(),
-        100_000
+        count(&repeated, codes::DUPLICATE_KEY),
+        limits::FAULTS_PER_MAPPING
     );
+    let head = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: a}\n";
+    let keys: String = (0..100_000).map(|at| format!("specz{at}: 1\n")).collect();
+    let unknown = read(format!("{head}{keys}"));
+    assert_eq!(
+        count(&unknown, codes::UNKNOWN_FIELD),
+        limits::FAULTS_PER_MAPPING
+    );
+    let wrong = read(format!("{head}specs: [{}]", "1, ".repeat(100_000)));
+    assert_eq!(count(&wrong, codes::WRONG_TYPE), limits::FAULTS);
+    assert_eq!(count(&wrong, codes::INPUT_LIMIT), 1);
+    assert!(!wrong.documents[0].sound);
+}
+
+fn count(parsed: &Parsed, code: Code) -> usize {
+    parsed
+        .diagnostics
+        .iter()
+        .filter(|fault| fault.code == code)
+        .count()
 }
 
 #[test]

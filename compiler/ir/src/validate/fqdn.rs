@@ -1,6 +1,8 @@
 //! Domain names and patterns.
 
-use policyc_diag::codes;
+use std::collections::BTreeMap;
+
+use policyc_diag::{Span, codes};
 use policyc_syntax::ast::cilium::Fqdn;
 use policyc_syntax::ast::{List, Text};
 
@@ -78,7 +80,8 @@ pub(super) fn server_names(list: &List<Text>, check: &mut Check<'_>) {
             .missing(codes::INVALID_VALUE, message, list.span, "no name")
             .help("leave the field out, or add a name");
     }
-    for (at, name) in list.iter().enumerate() {
+    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+    for name in &list.items {
         if !is_name(name, true) {
             let message = format!("`{}` is no server name", shown(name));
             check.fault(
@@ -87,11 +90,13 @@ pub(super) fn server_names(list: &List<Text>, check: &mut Check<'_>) {
                 name.span,
                 "not a domain name with `*`",
             );
-        } else if let Some(first) = list.iter().take(at).find(|other| other.value == name.value) {
+        } else if let Some(first) = seen.get(name.value.as_str()) {
             let message = format!("the server name `{}` stands twice", shown(name));
             check
                 .fault(codes::INVALID_VALUE, message, name.span, "again")
-                .label(first.span, "first");
+                .label(*first, "first");
+        } else {
+            seen.insert(&name.value, name.span);
         }
     }
 }

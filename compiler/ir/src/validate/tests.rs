@@ -463,3 +463,22 @@ fn network_policies() {
         str::to_owned,
     );
 }
+
+#[test]
+fn many_faults_are_not_all_reported() {
+    let names = "Moon, ".repeat(5000);
+    let entities = faults(
+        &object(
+            "CiliumNetworkPolicy",
+            &format!("{{endpointSelector: {{}}, egress: [{{toEntities: [{names}]}}]}}"),
+        ),
+        Settings::default(),
+    );
+    assert_eq!(entities.len(), super::MOST_FAULTS);
+    let names = (0..50_000).fold(String::new(), |names, at| names + &format!("a{at}.b, "));
+    let rule = format!(
+        "{{endpointSelector: {{}}, egress: [{{toPorts: [{{serverNames: [{names} a1.b]}}]}}]}}"
+    );
+    let found = faults(&object("CiliumNetworkPolicy", &rule), Settings::default());
+    assert_eq!(found, [("E0220", "a1.b".to_owned())]);
+}

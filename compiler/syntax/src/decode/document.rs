@@ -8,7 +8,7 @@ use crate::Parsed;
 use crate::ast::inventory::Object as Kept;
 use crate::ast::{Document, Meta, Object, Text};
 use crate::stream::Slice;
-use crate::tree::{Node, Value};
+use crate::tree::{Node, Value, limits};
 
 /// What a kind is decoded as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +118,13 @@ pub(crate) fn document(root: &Node<'_>, slice: &Slice<'_>, outer: Outer<'_>, par
             root.span,
             format!("this is {found}"),
         );
+    }
+    if cx.diagnostics.len() > limits::FAULTS {
+        cx.diagnostics.truncate(limits::FAULTS);
+        let message = format!("the document has more than {} faults", limits::FAULTS);
+        let fault = Diagnostic::new(codes::INPUT_LIMIT, message);
+        cx.diagnostics
+            .push(fault.label(root.span, "only the first are shown"));
     }
     parsed.diagnostics.append(&mut cx.diagnostics);
 }

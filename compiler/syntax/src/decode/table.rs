@@ -3,7 +3,7 @@
 use policyc_diag::{Span, codes, suggest};
 
 use super::{Context, Decode, Field, Reader};
-use crate::tree::{Entry, Node, Value};
+use crate::tree::{Entry, Node, Value, limits};
 
 /// A mapping being decoded: fields are taken by name, what is left at the end is unknown.
 pub(super) struct Table<'n, 's> {
@@ -114,11 +114,11 @@ impl<'n, 's> Table<'n, 's> {
             return;
         }
         let unknown = |key: &str| !self.known.contains(&key) && !self.passed.contains(&key);
-        for entry in self
+        let entries = self
             .entries
             .iter()
-            .filter(|entry| unknown(&entry.key.value))
-        {
+            .filter(|entry| unknown(&entry.key.value));
+        for entry in entries.take(limits::FAULTS_PER_MAPPING) {
             let key = &*entry.key.value;
             let shown: String = key.chars().take(64).collect();
             let message = format!("unknown field `{shown}`");

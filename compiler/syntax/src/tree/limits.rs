@@ -11,3 +11,9 @@ pub const NODES: usize = 2_000_000;
 
 /// Bytes of text that count as one more value, so that aliases of long text are bounded too.
 pub const TEXT_UNIT: usize = 64;
+
+/// Unknown fields and repeated keys reported of one mapping.
+pub const FAULTS_PER_MAPPING: usize = 50;
+
+/// Faults reported of one document; one more says that there are others.
+pub const FAULTS: usize = 1000;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use policyc_diag::{Diagnostic, Span, codes};
 
-use crate::tree::{Entry, Node, Value};
+use crate::tree::{Entry, Node, Value, limits};
 
 /// Below this, comparing all pairs is cheaper than a map.
 const FEW: usize = 16;
@@ -79,7 +79,8 @@ fn distinct<'s>(entries: Vec<Entry<'s>>, diagnostics: &mut Vec<Diagnostic>) -> V
                 .maybe_help(help),
         )
     };
-    diagnostics.extend(repeats.iter().filter_map(report));
+    let reported = repeats.iter().take(limits::FAULTS_PER_MAPPING);
+    diagnostics.extend(reported.filter_map(report));
     let kept = entries
         .into_iter()
         .enumerate()
