@@ -66,9 +66,5 @@ fn write_endpoint(out: &mut fmt::Formatter<'_>, endpoint: &EndpointStatus) -> fm
 }
 
 fn write_count(out: &mut fmt::Formatter<'_>, name: &str, count: Count) -> fmt::Result {
-    writeln!(
-        out,
-        "{:>10} {:>14}  {name}",
-        count.packets, count.bytes
-    )
+    writeln!(out, "{:>10} {:>14}  {name}", count.packets, count.bytes)
 }
