@@ -51,12 +51,7 @@ pub(crate) fn front(
     let read = input::read_all(policies, &mut sources)?;
     let (documents, mut diagnostics) = parse(&read);
     diagnostics.extend(unknown_kinds(&documents));
-    let sound: Vec<_> = documents
-        .iter()
-        .filter(|document| !faulty(document, &diagnostics))
-        .cloned()
-        .collect();
-    let (policies, faults) = PolicySet::admit(&sound, settings);
+    let (policies, faults) = PolicySet::admit(&documents, settings);
     diagnostics.extend(faults);
     let rules = normalise::normalise(&policies, settings);
 
@@ -89,16 +84,6 @@ pub(crate) fn parse(read: &[Source]) -> (Vec<Document>, Vec<Diagnostic>) {
         diagnostics.extend(file.diagnostics);
     }
     (documents, diagnostics)
-}
-
-/// Whether a fault was found inside a document: what is left of it must not be compiled.
-fn faulty(document: &Document, diagnostics: &[Diagnostic]) -> bool {
-    let errors = diagnostics
-        .iter()
-        .filter(|diagnostic| diagnostic.is_error());
-    errors
-        .filter_map(Diagnostic::span)
-        .any(|span| within(span, document.span))
 }
 
 /// Whether a span lies in another.

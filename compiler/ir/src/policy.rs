@@ -144,7 +144,8 @@ fn admit(document: &ast::Document, settings: &Settings) -> (Option<Policy>, Vec<
         return (None, Vec::new());
     }
     let mut diagnostics = validate::check(document, &checks(settings));
-    if diagnostics.iter().any(Diagnostic::is_error) {
+    // What could not be read of a document may be what restricts it.
+    if !document.sound || diagnostics.iter().any(Diagnostic::is_error) {
         return (None, diagnostics);
     }
     let refused = refuse::refuse(document);
