@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use policyc_diag::{Diagnostic, Source, SourceMap, Span, codes};
+use policyc_diag::{Diagnostic, Source, SourceMap, Span, codes, suggest};
 use policyc_ir::inventory::{self, Inventory};
 use policyc_ir::normalise;
 use policyc_ir::policy::PolicySet;
 use policyc_ir::rule::RuleSet;
 use policyc_ir::settings::Settings;
 use policyc_ir::universe::Universe;
+use policyc_syntax::ast::inventory::Object::Other;
 use policyc_syntax::ast::{Document, Object};
 use rayon::prelude::*;
 
@@ -83,12 +84,35 @@ pub(crate) fn parse(read: &[Source]) -> (Vec<Document>, Vec<Diagnostic>) {
         documents.extend(file.documents);
         diagnostics.extend(file.diagnostics);
     }
+    diagnostics.extend(misspelt_kinds(&documents));
     (documents, diagnostics)
 }
 
 /// Whether a span lies in another.
 pub(crate) fn within(inner: Span, outer: Span) -> bool {
     inner.file == outer.file && outer.start <= inner.start && inner.start <= outer.end
+}
+
+/// Kinds that no object has but that are close to a policy's: passed over, the policy would be missing without a word.
+fn misspelt_kinds(documents: &[Document]) -> Vec<Diagnostic> {
+    const KINDS: &[&str] = &[
+        "CiliumNetworkPolicy",
+        "CiliumClusterwideNetworkPolicy",
+        "NetworkPolicy",
+    ];
+    let other = |document: &&Document| matches!(document.object, Object::Inventory(Other));
+    let misspelt = documents.iter().filter(other).filter_map(|document| {
+        let written = document.kind.value.as_str();
+        // Kinds of other projects, such as `GlobalNetworkPolicy`, are spelt as they should be.
+        if written.ends_with("NetworkPolicy") && !written.starts_with("Cilium") {
+            return None;
+        }
+        let hint = suggest::did_you_mean(written, KINDS.iter().copied())?;
+        let message = format!("`{written}` is no kind of policy");
+        let found = Diagnostic::new(codes::UNKNOWN_KIND, message);
+        Some(found.label(document.kind.span, "no such kind").help(hint))
+    });
+    misspelt.collect()
 }
 
 /// Kinds that are policies, but not of the language this version compiles.

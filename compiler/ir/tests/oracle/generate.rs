@@ -1,10 +1,14 @@
 //! Random clusters, settings and policies, as YAML text.
 //!
+//! The tests of other crates use this file as well, which is why its parts are found by path.
+//!
 //! Every list that policies draw from is small, so that rules meet: in labels, in namespaces, in ports and in prefixes.
 
 /// Policies.
+#[path = "generate/policy.rs"]
 mod policy;
 /// Label selectors.
+#[path = "generate/selector.rs"]
 mod selector;
 
 use std::fmt::Write as _;

@@ -1,0 +1,21 @@
+//! The binary as a user meets it: every command, hostile input, the diagnostics' own examples, and conformance.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests: a panic is a failure, and a summary is printed"
+)]
+
+/// Bundles that were damaged on the way.
+mod bundles;
+/// What each command prints, and how it ends.
+mod commands;
+/// Cilium's answers to every case of `testdata/conformance`.
+mod conformance;
+/// Input that is broken, too large or made to hurt.
+mod hostile;
+/// The examples on the pages that explain diagnostics.
+mod pages;
+/// Runs the binary.
+mod support;

@@ -1,0 +1,266 @@
+//! The tables against the model, on random clusters and policies.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests: a panic is a failure, and the number of lookups is printed"
+)]
+
+/// Random clusters, settings and policies.
+#[path = "../../ir/tests/oracle/generate.rs"]
+mod generate;
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use policy_abi::arena::record;
+use policy_abi::lookup;
+use policyc_diag::{Diagnostic, SourceMap};
+use policyc_ir::cidr::Cidr;
+use policyc_ir::inventory::{self, Inventory};
+use policyc_ir::model::{Flow, Model};
+use policyc_ir::policy::PolicySet;
+use policyc_ir::port::Protocol;
+use policyc_ir::resolve::Resolved;
+use policyc_ir::rule::Direction;
+use policyc_ir::settings::Settings;
+use policyc_ir::{IdentityId, normalise};
+use policyc_lower::{Image, Target, lower};
+use policyc_syntax::ast::Document;
+use proptest::test_runner::{Config, TestRunner};
+
+use generate::{ADDRESSES, Case, Cluster};
+
+/// Lookups that a run compares at least.
+const LOOKUPS_MIN: usize = 100_000;
+
+/// Ports on both sides of every bound that policies are drawn with, and of the pages of tables.
+const PORTS: &[u16] = &[
+    0, 1, 7, 8, 9, 10, 79, 80, 81, 90, 91, 127, 128, 129, 255, 256, 443, 444, 445, 8079, 8080,
+    8081, 65_534, 65_535,
+];
+
+#[test]
+fn lookups_agree_with_the_model() {
+    let lookups = std::cell::Cell::new(0);
+    run(16, |case| {
+        lookups.set(lookups.get() + with_model(&case, &case.policies, compare))
+    });
+    println!("{} lookups", lookups.get());
+    assert!(
+        lookups.get() >= LOOKUPS_MIN,
+        "only {} lookups",
+        lookups.get()
+    );
+}
+
+#[test]
+fn bytes_depend_neither_on_order_nor_on_threads() {
+    run(64, |case| {
+        let mut reversed = case.policies.clone();
+        reversed.reverse();
+        let make = |policies: &[String], threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap().install(|| {
+                with_model(&case, policies, |model| {
+                    let image = lower(model, &target()).unwrap();
+                    (image.arena, image.endpoints)
+                })
+            })
+        };
+        let first = make(&case.policies, 1);
+        assert!(first == make(&case.policies, 4), "threads matter");
+        assert!(first == make(&reversed, 4), "the order of files matters");
+    });
+}
+
+#[test]
+fn missing_pod_ranges_are_an_error() {
+    let fault = lower_one("", &[], &Target::default()).unwrap_err();
+    assert_eq!(codes(&fault), ["E0502"]);
+}
+
+#[test]
+fn node_policies_are_refused() {
+    let policy = "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: a}\nspec: {nodeSelector: {}, ingress: [{}]}\n";
+    let fault = lower_one(policy, &[], &target()).unwrap_err();
+    assert_eq!(codes(&fault), ["E0290"]);
+}
+
+/// Policies that share no page of ports, until the arena or the records are full.
+#[test]
+fn tables_beyond_the_limits_are_an_error() {
+    let make = |pods: usize| {
+        let mut policies = String::new();
+        let mut labels = Vec::new();
+        for pod in 0..pods {
+            let mut rules = String::new();
+            for page in 0..200 {
+                let port = page * 256 + pod + 1;
+                let _ = write!(
+                    rules,
+                    "{{toPorts: [{{ports: [{{port: \"{port}\", protocol: TCP}}]}}]}}, "
+                );
+            }
+            let _ = write!(
+                policies,
+                "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p{pod}, namespace: n1}}\nspec: {{endpointSelector: {{matchLabels: {{app: \"{pod}\"}}}}, ingress: [{rules}]}}\n"
+            );
+            labels.push(pod.to_string());
+        }
+        lower_one(&policies, &labels, &target())
+    };
+    assert!(make(4).is_ok());
+    assert_eq!(codes(&make(90).unwrap_err()), ["E0501"]);
+}
+
+fn run(share: u32, then: impl Fn(Case)) {
+    let mut runner = TestRunner::new(Config {
+        // `PROPTEST_CASES` asks for more.
+        // Tables are large, so a case costs much without optimisation.
+        cases: Config::default().cases / share,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let ran = runner.run(&generate::case(), |mut case| {
+        // Node policies are refused as a whole.
+        case.policies.retain(|text| !text.contains("nodeSelector"));
+        then(case);
+        Ok(())
+    });
+    if let Err(failure) = ran {
+        panic!("{failure}");
+    }
+}
+
+fn target() -> Target {
+    Target {
+        pod_ranges: vec![Cidr::parse("10.77.0.0/16").unwrap()],
+        extended_protocols: true,
+        ..Target::default()
+    }
+}
+
+fn codes(faults: &[Diagnostic]) -> Vec<&'static str> {
+    faults
+        .iter()
+        .map(|fault| fault.code.entry().number)
+        .collect()
+}
+
+fn parse(files: &[String]) -> Vec<Document> {
+    let mut sources = SourceMap::new();
+    let parsed = files
+        .iter()
+        .map(|file| policyc_syntax::parse(&sources.add("file", file.as_str())));
+    parsed.flat_map(|parsed| parsed.documents).collect()
+}
+
+fn build<T>(
+    policies: &[String],
+    cluster: String,
+    settings: &Settings,
+    then: impl FnOnce(&Model<'_>) -> T,
+) -> T {
+    let (policies, _) = PolicySet::admit(&parse(policies), settings);
+    let rules = normalise::normalise(&policies, settings);
+    let (inventory, _) = Inventory::read(&parse(&[cluster]));
+    let universe = inventory::universe(&inventory, &rules, settings, None);
+    let resolved = Resolved::new(&rules, &universe);
+    then(&Model::build(&resolved, settings))
+}
+
+fn with_model<T>(case: &Case, policies: &[String], then: impl FnOnce(&Model<'_>) -> T) -> T {
+    build(policies, case.cluster.yaml(), &case.settings, then)
+}
+
+/// Lowers policies for pods of one namespace that differ in the label `app`.
+fn lower_one(policies: &str, labels: &[String], target: &Target) -> Result<Image, Vec<Diagnostic>> {
+    let mut pods = String::new();
+    for (at, label) in labels.iter().enumerate() {
+        let _ = writeln!(
+            pods,
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{at}, namespace: n1, labels: {{app: \"{label}\"}}}}\nstatus: {{phase: Running, podIPs: [{{ip: 10.77.1.{at}}}]}}"
+        );
+    }
+    build(
+        &[policies.to_owned()],
+        pods,
+        &Settings::default(),
+        |model| lower(model, target),
+    )
+}
+
+/// Compares every lookup with the model, and the addresses with the universe; returns how many lookups.
+fn compare(model: &Model<'_>) -> usize {
+    let image = lower(model, &target()).unwrap();
+    let mut compared = 0;
+    for bound in &image.endpoints {
+        for (direction, table) in [
+            (Direction::Ingress, bound.ingress),
+            (Direction::Egress, bound.egress),
+        ] {
+            for identity in 0..model.universe().identities().len() {
+                for protocol in [1, 6, 17, 47, 58, 132] {
+                    for port in PORTS {
+                        let peer = IdentityId::at(identity);
+                        let flow = Flow {
+                            subject: bound.endpoint,
+                            direction,
+                            peer,
+                            protocol: Protocol(protocol),
+                            port: *port,
+                        };
+                        assert_eq!(
+                            passes(&image, table, &flow),
+                            model.eval(&flow).allowed,
+                            "{flow:?}"
+                        );
+                        compared += 1;
+                    }
+                }
+            }
+        }
+    }
+    addresses(model, &image);
+    compared
+}
+
+fn passes(image: &Image, table: u32, flow: &Flow) -> bool {
+    let arena = image.arena.as_slice();
+    let number = lookup::verdict(arena, table, flow.peer.0, flow.protocol.0, flow.port);
+    lookup::action(arena, lookup::record_at(arena, number)) == record::ALLOW
+}
+
+/// The longest prefix of the tables' addresses must name the identity that the universe gives an address.
+fn addresses(model: &Model<'_>, image: &Image) {
+    let universe = model.universe();
+    let pods = (0..image.endpoints.len()).map(Cluster::address);
+    // The local node is known to the datapath as every node is: by its number.
+    let all = ADDRESSES
+        .iter()
+        .map(|text| (*text).to_owned())
+        .chain(pods)
+        .chain([Cluster::node_address(1)]);
+    for address in all {
+        let address: IpAddr = address.parse().unwrap();
+        let holding = image.ipcache.iter().filter(|entry| {
+            Cidr::new(entry.address, entry.prefix_len)
+                .unwrap()
+                .covers(&Cidr::host(address))
+        });
+        let longest = holding.max_by_key(|entry| entry.prefix_len).unwrap();
+        let known = universe.owner(address).identity;
+        let pod_range = address.to_string().starts_with("10.77.");
+        let is_pod = universe
+            .endpoints()
+            .iter()
+            .any(|endpoint| !endpoint.host && endpoint.addresses.contains(&address));
+        let wanted = if pod_range && !is_pod {
+            IdentityId::UNKNOWN
+        } else {
+            known
+        };
+        assert_eq!(longest.identity, wanted.0, "{address}");
+    }
+}
