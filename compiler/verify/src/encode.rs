@@ -18,6 +18,9 @@ use crate::term::{Script, Term, Var};
 pub(crate) mod dims;
 /// What rules match, as terms.
 pub(crate) mod matching;
+/// Faults that tests put into the encoding, to see that they would be noticed.
+#[cfg(test)]
+pub(crate) mod mutant;
 /// One side of a flow.
 pub(crate) mod side;
 
@@ -131,12 +134,22 @@ impl Frame {
         }
         let forced = Term::Const(settings.enforcement == Enforcement::Always);
         let enforced = Term::any(enforcing).or(forced).or(subject.named("init"));
+        #[cfg(test)]
+        let enforced = if mutant::is(mutant::Mutant::AlwaysEnforced) {
+            Term::Const(true)
+        } else {
+            enforced
+        };
         let localhost = if direction == Direction::Ingress && settings.allow_localhost {
             peer.is_host().and(Term::any(selecting))
         } else {
             Term::Const(false)
         };
         let passes = Term::any([Term::any(allows), enforced.negate(), localhost]);
+        #[cfg(test)]
+        if mutant::is(mutant::Mutant::AllowWins) {
+            return passes;
+        }
         let judged = Term::any(denies).negate().and(passes);
         let exempt = if settings.host_firewall {
             Term::Const(false)

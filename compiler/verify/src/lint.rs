@@ -26,6 +26,10 @@ pub(crate) mod questions;
 /// What people read.
 mod text;
 
+/// The solver's answers against trying every flow of tiny universes.
+#[cfg(test)]
+mod tests;
+
 /// What every question needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {

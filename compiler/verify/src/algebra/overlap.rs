@@ -1,7 +1,7 @@
 //! Which rules can concern one flow.
 
 use policyc_ir::port::{L4, Ports};
-use policyc_ir::rule::{Peer, Peers, Rule, RuleSet, Services};
+use policyc_ir::rule::{Direction, Peer, Peers, Rule, RuleSet, Services};
 use policyc_ir::{PeerId, RuleId};
 
 use super::kind::Kind;
@@ -37,7 +37,27 @@ impl<'a> Algebra<'a> {
             Peers::Of(list) => list.iter().any(|peer| self.peer_is_possible(*peer)),
         };
         let services = rule.services != Services::Of(Vec::new());
-        subject && peers && services && !rule.subject.node
+        subject && peers && services && !rule.subject.node && !self.names_ports_of_no_pod(rule)
+    }
+
+    /// Whether every port is given by name while no destination is a pod, which alone gives names.
+    pub(crate) fn names_ports_of_no_pod(&self, rule: &Rule) -> bool {
+        let (Peers::Of(peers), Services::Of(services)) = (&rule.peers, &rule.services) else {
+            return false;
+        };
+        let named = |l4: &L4| matches!(l4.ports, Ports::Named(_));
+        let no_pod = |peer: &PeerId| match self.rules.peer(*peer) {
+            Some(Peer::Labels(selector)) => self
+                .reach
+                .get(selector.index())
+                .is_none_or(|reach| reach.pod.is_none()),
+            _ => true,
+        };
+        let written = !peers.is_empty() && !services.is_empty();
+        rule.direction == Direction::Egress
+            && written
+            && services.iter().all(named)
+            && peers.iter().all(no_pod)
     }
 
     /// Whether a peer matches anything.

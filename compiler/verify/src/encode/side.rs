@@ -134,6 +134,10 @@ impl Side {
             .map(|code| Term::Is(var, code));
         let listed = Term::any(listed);
         let absent = Term::Is(var, ABSENT);
+        #[cfg(test)]
+        if super::mutant::is(super::mutant::Mutant::NotInNeedsLabel) && values.complement {
+            return absent.or(listed).negate();
+        }
         match (values.complement, values.absent) {
             (false, false) => listed,
             (false, true) => absent.or(listed),

@@ -84,13 +84,17 @@ impl Run<'_> {
         {
             let matters = !self.is_needless(id, rule, &slice)?;
             let reason = Reason::Denied { cover, matters };
-            return self.report(id, rule, reason, found);
+            return self.report(id, rule, reason, &[], found);
         }
         if !self.plainly_matters(rule, &slice, &touching) && self.is_needless(id, rule, &slice)? {
             self.gone.insert(id);
             found.needless.push(id);
-            if let Some(reason) = self.explain(id, rule, &touching, &denies)? {
-                self.report(id, rule, reason, found)?;
+            let candidates = match rule.action {
+                Action::Allow => &touching,
+                Action::Deny => &denies,
+            };
+            if let Some(reason) = self.explain(id, rule, candidates)? {
+                self.report(id, rule, reason, candidates, found)?;
             }
             return Ok(());
         }
@@ -211,13 +215,8 @@ impl Run<'_> {
         &mut self,
         id: RuleId,
         rule: &Rule,
-        touching: &[RuleId],
-        denies: &[RuleId],
+        candidates: &[RuleId],
     ) -> Result<Option<Reason>, String> {
-        let candidates = match rule.action {
-            Action::Allow => touching,
-            Action::Deny => denies,
-        };
         if let Some(cover) = self.cover(id, rule, candidates)? {
             return Ok(Some(Reason::Covered { cover }));
         }
@@ -237,10 +236,16 @@ impl Run<'_> {
         id: RuleId,
         rule: &Rule,
         reason: Reason,
+        touching: &[RuleId],
         found: &mut Found,
     ) -> Result<(), String> {
         let context = self.context;
-        let Some((witness, judgement)) = self.example(id, rule, &[id])? else {
+        // Where other rules are no part of the reason, the flow is one they leave alone.
+        let avoided = match &reason {
+            Reason::Covered { .. } | Reason::Denied { .. } => &[],
+            _ => touching,
+        };
+        let Some((witness, judgement)) = self.example(rule, &[id], avoided)? else {
             found.findings.push(text::no_flow(context.rules, id));
             return Ok(());
         };
@@ -275,7 +280,7 @@ impl Run<'_> {
                 continue;
             }
             if example.is_none() {
-                example = self.example(id, rule, &[id, deny])?;
+                example = self.example(rule, &[id, deny], &[])?;
                 if example.is_some() {
                     cuts.push(deny);
                 }
@@ -309,19 +314,30 @@ impl Run<'_> {
         }
     }
 
-    /// A flow that all of these rules match, and what the model says of it.
+    /// A flow that all of `matched` match and none of `avoided` does, and what the model says of it.
+    ///
+    /// It has a solver of its own that knows only these rules: fewer labels to choose, and the same flow whatever was
+    /// asked before.
     fn example(
         &mut self,
-        id: RuleId,
         rule: &Rule,
         matched: &[RuleId],
+        avoided: &[RuleId],
     ) -> Result<Option<(Witness, Judgement)>, String> {
         self.questions += 1;
         let (rules, settings) = (self.context.rules, self.context.settings);
-        let ports = text::port_hints(rules, &[&[id], matched].concat());
-        let asker = self.asker();
-        let assumed: Vec<_> = matched.iter().map(|id| asker.matches(*id, true)).collect();
-        let wishes = asker.frame.wishes(&ports);
+        let group = Group {
+            own: matched.to_vec(),
+            others: avoided.to_vec(),
+        };
+        let mut asker = Asker::new(self.context, &group);
+        let positive = matched.iter().map(|id| (*id, true));
+        let negative = avoided.iter().map(|id| (*id, false));
+        let assumed: Vec<_> = positive
+            .chain(negative)
+            .map(|(id, positive)| asker.matches(id, positive))
+            .collect();
+        let wishes = asker.frame.wishes(&text::port_hints(rules, matched));
         let Some(values) = witness::find(&mut asker.solver, &wishes, &assumed)? else {
             return Ok(None);
         };
@@ -358,7 +374,7 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    fn new(context: &Context<'_>, group: &Group) -> Self {
+    pub(super) fn new(context: &Context<'_>, group: &Group) -> Self {
         let (frame, rules) = encode(context, group);
         let solver = Z3::new(frame.script.clone(), context.options.limits);
         Self {
@@ -369,7 +385,7 @@ impl Asker {
         }
     }
 
-    fn ask(&mut self, question: &Term) -> Answer {
+    pub(super) fn ask(&mut self, question: &Term) -> Answer {
         match question {
             Term::Const(true) => Answer::Sat,
             Term::Const(false) => Answer::Unsat,

@@ -25,7 +25,10 @@ pub(super) fn findings(algebra: &Algebra<'_>, settings: &Settings) -> Vec<Diagno
             rule,
             &algebra.rules.name(id),
         ));
-        for finding in found {
+        let unnamed = algebra
+            .names_ports_of_no_pod(rule)
+            .then(|| super::text::no_flow(algebra.rules, id));
+        for finding in found.chain(unnamed) {
             let span = finding.span();
             if seen.insert((span, finding.message.clone())) {
                 findings.push(finding);

@@ -192,7 +192,7 @@ pub(super) fn overlap(
     if let Some(span) = span {
         diagnostic = diagnostic.label(span, "allows more than ever passes");
     }
-    diagnostic = name_rules(diagnostic, rules, cuts);
+    diagnostic = name_part(diagnostic, rules, cuts, "part of ");
     let direction = rules.rule(id).map(|rule| rule.direction);
     if let Some(direction) = direction {
         let shown = witness.show(direction);
@@ -202,8 +202,17 @@ pub(super) fn overlap(
     diagnostic
 }
 
-fn name_rules(mut diagnostic: Diagnostic, rules: &RuleSet, named: &[RuleId]) -> Diagnostic {
+fn name_rules(diagnostic: Diagnostic, rules: &RuleSet, named: &[RuleId]) -> Diagnostic {
     let part = if named.len() == 1 { "" } else { "part of " };
+    name_part(diagnostic, rules, named, part)
+}
+
+fn name_part(
+    mut diagnostic: Diagnostic,
+    rules: &RuleSet,
+    named: &[RuleId],
+    part: &str,
+) -> Diagnostic {
     for id in named.iter().take(2 * SHOWN) {
         if let Some(rule) = rules.rule(*id) {
             let does = match rule.action {
@@ -243,15 +252,34 @@ pub(crate) fn decision(rules: &RuleSet, verdict: &Verdict, besides: Option<RuleI
 
 /// The finding for a rule that no flow matches though its selectors can.
 pub(super) fn no_flow(rules: &RuleSet, id: RuleId) -> Diagnostic {
-    let message = format!("`{}` matches no possible flow", rules.name(id));
-    let diagnostic = Diagnostic::new(codes::IMPOSSIBLE_SELECTOR, message);
-    match rules.rule(id) {
-        Some(rule) => diagnostic.label(
-            rule.origin.span,
+    let name = rules.name(id);
+    let Some(rule) = rules.rule(id) else {
+        return Diagnostic::new(
+            codes::INTERNAL_ERROR,
+            "a rule that does not exist was judged",
+        );
+    };
+    let all_named = match &rule.services {
+        Services::All => false,
+        Services::Of(list) => list.iter().all(|l4| matches!(l4.ports, Ports::Named(_))),
+    };
+    let (why, label, help) = if all_named {
+        (
+            "only pods give names to ports, and its peers are none",
+            "a named port and peers that are no pods",
+            "give the port by number",
+        )
+    } else {
+        (
+            "its peers, protocols and ports exclude each other",
             "no subject, peer, protocol and port fit this together",
-        ),
-        None => diagnostic,
-    }
+            "correct or remove it",
+        )
+    };
+    let message = format!("`{name}` matches no possible flow: {why}");
+    Diagnostic::new(codes::IMPOSSIBLE_SELECTOR, message)
+        .label(rule.origin.span, label)
+        .help(help)
 }
 
 /// The solver gave up on a rule.
