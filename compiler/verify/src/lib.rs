@@ -47,7 +47,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            total: Duration::from_secs(120),
+            total: Duration::from_mins(2),
         }
     }
 }

@@ -15,9 +15,12 @@ use policyc_ir::settings::{Enforcement, Settings};
 use rayon::prelude::*;
 
 use crate::algebra::overlap::Algebra;
+use crate::algebra::selector::Reach;
 use crate::{Options, Report, Stats};
 
-/// A group's solver and the questions it answers.
+/// A solver that knows a group's rules, and the terms it is asked about.
+mod asker;
+/// The questions of a group, one rule after the other.
 mod group;
 /// Selectors that nothing possible matches.
 mod impossible;
@@ -129,9 +132,7 @@ pub(crate) fn groups(algebra: &Algebra<'_>, direction: Direction) -> (Vec<Group>
     let mut by_namespace: BTreeMap<Arc<str>, Vec<RuleId>> = BTreeMap::new();
     let (mut wide, mut narrow) = (Vec::new(), Vec::new());
     for (id, rule) in algebra.rules.iter() {
-        let possible = algebra
-            .subject(rule)
-            .is_some_and(|reach| reach.is_possible());
+        let possible = algebra.subject(rule).is_some_and(Reach::is_possible);
         if rule.direction != direction || rule.subject.node || !possible {
             continue;
         }

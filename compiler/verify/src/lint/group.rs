@@ -1,17 +1,16 @@
-//! A group's solver and the questions it answers.
+//! The questions of a group, one rule after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use policyc_ir::RuleId;
 use policyc_ir::rule::{Action, Direction, Peers, Rule, Services};
 
+use super::asker::Asker;
 use super::text::{self, Reason};
 use super::{Context, Found, Group};
-use crate::encode::{Dims, Encoded, Frame, Seat};
+use crate::encode::Seat;
 use crate::replay::{Judgement, Stage};
-use crate::solver::z3::Z3;
-use crate::solver::{Answer, Literal, Solver};
-use crate::term::Term;
+use crate::solver::{Answer, Solver};
 use crate::witness::{self, Witness};
 
 /// Asks about every rule of a group, the last one first.
@@ -84,7 +83,7 @@ impl Run<'_> {
         {
             let matters = !self.is_needless(id, rule, &slice)?;
             let reason = Reason::Denied { cover, matters };
-            return self.report(id, rule, reason, &[], found);
+            return self.report(id, rule, &reason, &[], found);
         }
         if !self.plainly_matters(rule, &slice, &touching) && self.is_needless(id, rule, &slice)? {
             self.gone.insert(id);
@@ -94,7 +93,7 @@ impl Run<'_> {
                 Action::Deny => &denies,
             };
             if let Some(reason) = self.explain(id, rule, candidates)? {
-                self.report(id, rule, reason, candidates, found)?;
+                self.report(id, rule, &reason, candidates, found)?;
             }
             return Ok(());
         }
@@ -235,13 +234,13 @@ impl Run<'_> {
         &mut self,
         id: RuleId,
         rule: &Rule,
-        reason: Reason,
+        reason: &Reason,
         touching: &[RuleId],
         found: &mut Found,
     ) -> Result<(), String> {
         let context = self.context;
         // Where other rules are no part of the reason, the flow is one they leave alone.
-        let avoided = match &reason {
+        let avoided = match reason {
             Reason::Covered { .. } | Reason::Denied { .. } => &[],
             _ => touching,
         };
@@ -250,7 +249,7 @@ impl Run<'_> {
             return Ok(());
         };
         let finding = if reason.fits(id, &judgement) {
-            text::needless(context.rules, id, &reason, &witness, &judgement)
+            text::needless(context.rules, id, reason, &witness, &judgement)
         } else {
             text::not_confirmed(context.rules, id, &witness)
         };
@@ -363,100 +362,4 @@ fn rank(rule: &Rule, other: &Rule) -> (bool, bool, bool, bool) {
         other.services == Services::All,
         other.subject == rule.subject,
     )
-}
-
-/// A frame with a group's rules and the solver that knows it.
-pub(super) struct Asker {
-    pub(super) frame: Frame,
-    pub(super) rules: BTreeMap<RuleId, Encoded>,
-    solver: Z3,
-    literals: BTreeMap<(RuleId, bool), Literal>,
-}
-
-impl Asker {
-    pub(super) fn new(context: &Context<'_>, group: &Group) -> Self {
-        let (frame, rules) = encode(context, group);
-        let solver = Z3::new(frame.script.clone(), context.options.limits);
-        Self {
-            frame,
-            rules,
-            solver,
-            literals: BTreeMap::new(),
-        }
-    }
-
-    pub(super) fn ask(&mut self, question: &Term) -> Answer {
-        match question {
-            Term::Const(true) => Answer::Sat,
-            Term::Const(false) => Answer::Unsat,
-            question => {
-                let literal = self.solver.literal(question);
-                self.solver.check(&[literal])
-            }
-        }
-    }
-
-    /// "The rule matches", or its opposite.
-    fn matches(&mut self, id: RuleId, positive: bool) -> Literal {
-        if let Some(literal) = self.literals.get(&(id, positive)) {
-            return *literal;
-        }
-        let known = self.rules.get(&id).map(|rule| rule.matches.clone());
-        let term = known.unwrap_or(Term::Const(false));
-        let term = if positive { term } else { term.negate() };
-        let literal = self.solver.literal(&term);
-        self.literals.insert((id, positive), literal);
-        literal
-    }
-
-    fn removal(
-        &self,
-        id: RuleId,
-        direction: Direction,
-        slice: &[RuleId],
-        settings: &policyc_ir::settings::Settings,
-    ) -> Term {
-        removal(&self.frame, &self.rules, id, direction, slice, settings)
-    }
-}
-
-/// "Some subject of the rule has a flow that is judged otherwise without the rule."
-pub(super) fn removal(
-    frame: &Frame,
-    rules: &BTreeMap<RuleId, Encoded>,
-    id: RuleId,
-    direction: Direction,
-    slice: &[RuleId],
-    settings: &policyc_ir::settings::Settings,
-) -> Term {
-    let others = || slice.iter().filter_map(|id| rules.get(id));
-    let Some(rule) = rules.get(&id) else {
-        return Term::Const(false);
-    };
-    let with = frame.verdict(others().chain([rule]), direction, Seat::First, settings);
-    let without = frame.verdict(others(), direction, Seat::First, settings);
-    rule.selects.clone().and(with.differs(without))
-}
-
-/// A frame for a group, its subject first, and its rules as terms.
-pub(super) fn encode(context: &Context<'_>, group: &Group) -> (Frame, BTreeMap<RuleId, Encoded>) {
-    let rules = context.rules;
-    let all = || group.own.iter().chain(&group.others);
-    let dims = Dims::new(
-        rules,
-        all().filter_map(|id| rules.rule(*id)),
-        context.settings,
-    );
-    let mut frame = dims.frame();
-    let direction = all()
-        .find_map(|id| rules.rule(*id))
-        .map_or(Direction::Ingress, |rule| rule.direction);
-    frame.subject_and_peer(direction);
-    let mut encoded = BTreeMap::new();
-    for id in all() {
-        if let Some(rule) = rules.rule(*id) {
-            encoded.insert(*id, frame.encode(rules, *id, rule, Seat::First));
-        }
-    }
-    (frame, encoded)
 }

@@ -3,7 +3,7 @@
 use policyc_ir::rule::{Direction, RuleSet};
 use policyc_ir::settings::Settings;
 
-use super::group::{encode, removal};
+use super::asker::{encode, removal};
 use super::{Context, Group, groups};
 use crate::Options;
 use crate::algebra::overlap::Algebra;

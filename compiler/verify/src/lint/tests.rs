@@ -24,7 +24,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use super::group::{Asker, removal};
+use super::asker::{Asker, removal};
 use super::{Context, Group};
 use crate::Options;
 use crate::algebra::overlap::Algebra;

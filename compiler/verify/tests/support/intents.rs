@@ -7,7 +7,7 @@ use policyc_verify::Intent;
 use policyc_verify::intent::end::{End, Test};
 use policyc_verify::intent::service::service;
 
-pub fn read(source: &Source) -> (Vec<Intent>, Vec<Diagnostic>) {
+pub(crate) fn read(source: &Source) -> (Vec<Intent>, Vec<Diagnostic>) {
     let (parsed, mut faults) = syntax::parse(source);
     let mut intents = Vec::new();
     for intent in &parsed {
