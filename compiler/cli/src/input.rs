@@ -40,7 +40,7 @@ fn expand(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Err
                 path.display()
             )));
         }
-        let entries = fs::read_dir(path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+        let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let entries = entries.map_err(|error| cannot_read(path, &error))?;
         let mut children: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
         children.sort();

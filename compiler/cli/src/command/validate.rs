@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Validate) -> Result<Exit, Error> {
     let mut sources = SourceMap::new();
     let read = input::read_all(&paths, &mut sources)?;
     let (documents, faults) = pipeline::parse(&read);
-    let mut verdicts = judge(&documents, faults, &checks);
+    let mut verdicts = judge(&documents, faults, checks);
     verdicts.sort_by_key(|verdict| verdict.span);
     let rejected = verdicts.iter().filter(|verdict| verdict.rejected()).count();
     for verdict in &verdicts {
@@ -62,15 +62,15 @@ struct Verdict<'a> {
 }
 
 /// Objects that are no policies are passed over, unless something is wrong with their text.
-fn judge<'a>(
-    documents: &'a [Document],
+fn judge(
+    documents: &[Document],
     faults: Vec<Diagnostic>,
-    checks: &validate::Settings,
-) -> Vec<Verdict<'a>> {
+    checks: validate::Settings,
+) -> Vec<Verdict<'_>> {
     let mut verdicts: Vec<_> = documents
         .iter()
         .map(|document| {
-            let diagnostics = validate::check(document, checks);
+            let diagnostics = validate::check(document, &checks);
             Verdict {
                 span: document.span,
                 document: Some(document),

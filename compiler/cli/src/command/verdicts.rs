@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use policyc_diag::Diagnostic;
 use policyc_diag::{SourceMap, Span, codes};
 use policyc_ir::ids::{EndpointId, IdentityId};
+use policyc_ir::inventory::Pod;
 use policyc_ir::model::{Flow, Model, Reason, Verdict};
 use policyc_ir::port::Protocol;
 use policyc_ir::resolve::Resolved;
@@ -67,15 +68,14 @@ pub(crate) fn run(args: &Verdicts) -> Result<Exit, Error> {
     let mut out = String::new();
     for answer in answers {
         match answer {
-            Ok(value) => out.push_str(&format!("{value}\n")),
+            Ok(value) => out.push_str(&value.to_string()),
             Err((id, message)) => {
                 exit = Exit::Usage;
-                out.push_str(&format!(
-                    "{}\n",
-                    json!({"id": id, "verdict": "error", "error": message})
-                ));
+                let value = json!({"id": id, "verdict": "error", "error": message});
+                out.push_str(&value.to_string());
             }
         }
+        out.push('\n');
     }
     output::print(&out);
     Ok(exit)
@@ -130,7 +130,7 @@ fn answer(
     let id = question.id.clone();
     let flow =
         flow(model.universe(), front, &question).map_err(|message| (id.clone(), place(message)))?;
-    Ok(render(&model.eval(&flow), id, model, &front.sources))
+    Ok(render(&model.eval(&flow), &id, model, &front.sources))
 }
 
 fn flow(universe: &Universe, front: &Front, question: &Question) -> Result<Flow, String> {
@@ -168,11 +168,11 @@ fn subject(universe: &Universe, front: &Front, name: &str) -> Result<EndpointId,
     }
 }
 
-/// The node of a pod that shares its node's network.
-fn host_pod<'a>(front: &'a Front, name: &str) -> Option<Option<&'a str>> {
+/// The pod of a name, if it shares its node's network.
+fn host_pod<'a>(front: &'a Front, name: &str) -> Option<&'a Pod> {
     let (namespace, pod) = name.split_once('/')?;
     let pod = front.inventory.pods.get(&(namespace.into(), pod.into()))?;
-    pod.host_network.then_some(pod.node.as_deref())
+    pod.host_network.then_some(pod)
 }
 
 fn peer(universe: &Universe, front: &Front, name: &str) -> Result<IdentityId, String> {
@@ -192,7 +192,7 @@ fn peer(universe: &Universe, front: &Front, name: &str) -> Result<IdentityId, St
     if let Some(id) = universe.find(name).and_then(|id| universe.endpoint(id)) {
         return Ok(id.identity);
     }
-    match host_pod(front, name) {
+    match host_pod(front, name).map(|pod| pod.node.as_deref()) {
         Some(Some(node)) => node_identity(universe, front, node),
         Some(None) => Err(format!(
             "pod `{name}` is on its node's network, but has no node yet"
@@ -228,7 +228,7 @@ fn node_identity(universe: &Universe, front: &Front, name: &str) -> Result<Ident
     }))
 }
 
-fn render(verdict: &Verdict, id: Value, model: &Model<'_>, sources: &SourceMap) -> Value {
+fn render(verdict: &Verdict, id: &Value, model: &Model<'_>, sources: &SourceMap) -> Value {
     let rules = model.resolved.rules;
     let matched: Vec<_> = verdict
         .rules

@@ -3,8 +3,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
-    reason = "tests: a panic is a failure, and a summary is printed"
+    clippy::indexing_slicing,
+    reason = "tests: a panic is a failure"
 )]
 
 /// Bundles that were damaged on the way.

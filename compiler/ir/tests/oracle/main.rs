@@ -3,8 +3,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "tests: a panic is a failure, and the number of flows is printed"
+    reason = "tests: a panic is a failure"
 )]
 
 /// Random clusters, settings and policies.

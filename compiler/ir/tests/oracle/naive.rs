@@ -65,6 +65,10 @@ pub(crate) struct World<'a> {
 
 /// What all entries together say of a flow.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent answers, each found by its own entries"
+)]
 struct Tally {
     selected: bool,
     default_deny: bool,
@@ -193,11 +197,10 @@ impl World<'_> {
             .iter()
             .chain(policy.specs.iter().flat_map(|list| list.iter()));
         for rule in rules {
-            let init = rule.endpoint_selector.as_ref().is_some_and(|selector| {
-                keys(selector)
-                    .iter()
-                    .any(|key| *key == ("reserved", "init"))
-            });
+            let init = rule
+                .endpoint_selector
+                .as_ref()
+                .is_some_and(|selector| keys(selector).contains(&("reserved", "init")));
             let scope = Scope { home, init };
             if !subject_selected(rule, home, labels, question.subject.is_none()) {
                 continue;
@@ -269,7 +272,7 @@ impl World<'_> {
         if let Some(list) = entry.entities {
             return list
                 .iter()
-                .any(|entity| self.entity_matches(&entity.value, other));
+                .any(|entity| entity_matches(&entity.value, other));
         }
         let Other::Address(address) = other else {
             // Prefixes never match pods, nodes or reserved identities.
@@ -319,39 +322,6 @@ impl World<'_> {
             && (!any_pod || labels.contains_key(NAMESPACE))
     }
 
-    fn entity_matches(&self, entity: &str, other: &Other) -> bool {
-        let reserved = |name: &str| match other {
-            Other::Reserved(names) => names.contains(&name),
-            Other::Address(address) => {
-                name == if address.is_ipv4() {
-                    "world-ipv4"
-                } else {
-                    "world-ipv6"
-                }
-            }
-            Other::Pod(_) | Other::Unknown => false,
-        };
-        match entity {
-            "all" => true,
-            "world" => ["world", "world-ipv4", "world-ipv6"]
-                .into_iter()
-                .any(reserved),
-            "cluster" => {
-                let inside = [
-                    "host",
-                    "remote-node",
-                    "init",
-                    "ingress",
-                    "health",
-                    "unmanaged",
-                    "kube-apiserver",
-                ];
-                matches!(other, Other::Pod(_)) || inside.into_iter().any(reserved)
-            }
-            name => reserved(name),
-        }
-    }
-
     fn port_matches(&self, port: &cilium::Port, question: &Question) -> bool {
         let protocol = port
             .protocol
@@ -396,6 +366,39 @@ impl World<'_> {
             }
             _ => false,
         }
+    }
+}
+
+fn entity_matches(entity: &str, other: &Other) -> bool {
+    let reserved = |name: &str| match other {
+        Other::Reserved(names) => names.contains(&name),
+        Other::Address(address) => {
+            name == if address.is_ipv4() {
+                "world-ipv4"
+            } else {
+                "world-ipv6"
+            }
+        }
+        Other::Pod(_) | Other::Unknown => false,
+    };
+    match entity {
+        "all" => true,
+        "world" => ["world", "world-ipv4", "world-ipv6"]
+            .into_iter()
+            .any(reserved),
+        "cluster" => {
+            let inside = [
+                "host",
+                "remote-node",
+                "init",
+                "ingress",
+                "health",
+                "unmanaged",
+                "kube-apiserver",
+            ];
+            matches!(other, Other::Pod(_)) || inside.into_iter().any(reserved)
+        }
+        name => reserved(name),
     }
 }
 
