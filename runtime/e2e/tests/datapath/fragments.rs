@@ -5,7 +5,7 @@ use policy_abi::reason::Reason::{Allowed, DefaultDeny, LostFragment, Malformed, 
 use policyd_e2e::datapath::Direction::{Egress, Ingress};
 use policyd_e2e::packet::{self, SYN};
 
-use crate::world::{CLIENT, EGRESS, INGRESS, World, back, between, friend, icmp_of, ways};
+use crate::world::{CLIENT, EGRESS, INGRESS, World, back, between, friend, icmp_of, pod, ways};
 
 #[test]
 fn later_fragments_share_the_ports_of_the_first() {
@@ -117,6 +117,16 @@ fn fragments_do_not_mix() {
             LostFragment,
         );
     }
+    // What a pod sends to itself looks the same in both directions.
+    let own = between(Egress, pod(false), proto::UDP);
+    let first = own
+        .clone()
+        .fragment(7, 0, true)
+        .frame(&packet::udp(CLIENT, EGRESS[1]));
+    world.expect(Egress, &first, Allowed);
+    let later = own.fragment(7, 64, false).frame(&[0; 8]);
+    world.expect(Ingress, &later, LostFragment);
+    world.expect(Egress, &later, Allowed);
     let other = between(Ingress, friend(false), proto::TCP).fragment(7, 64, false);
     world.expect(Ingress, &other.frame(&[0; 8]), LostFragment);
     // In IPv6, the first fragment says what the packet is, as it does for whoever puts the pieces together.
