@@ -18,6 +18,9 @@ pub mod end;
 mod proof;
 /// Protocols and ports from written parts.
 pub mod service;
+/// Proofs against trying every flow of tiny universes.
+#[cfg(test)]
+mod tests;
 /// What people read.
 mod text;
 

@@ -31,7 +31,7 @@ mod text;
 
 /// The solver's answers against trying every flow of tiny universes.
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// What every question needs.
 #[derive(Clone, Copy, Debug)]

@@ -33,7 +33,7 @@ use crate::solver::Answer;
 
 /// A rule before its selectors have ids.
 #[derive(Clone, Debug)]
-struct Draft {
+pub(crate) struct Draft {
     namespace: Option<&'static str>,
     subject: Vec<Requirement>,
     peers: Option<Vec<DraftPeer>>,
@@ -68,7 +68,7 @@ fn operator(values: &'static [&'static str]) -> impl Strategy<Value = Operator> 
     ]
 }
 
-fn requirement() -> impl Strategy<Value = Requirement> {
+pub(crate) fn requirement() -> impl Strategy<Value = Requirement> {
     prop_oneof![
         4 => operator(&["a", "b"]).prop_map(|op| Requirement::new(key("app"), op)),
         1 => operator(&["x", "y"]).prop_map(|op| Requirement::new(key(NAMESPACE), op)),
@@ -93,7 +93,7 @@ fn peer() -> impl Strategy<Value = DraftPeer> {
     ]
 }
 
-fn services() -> impl Strategy<Value = Services> {
+pub(crate) fn services() -> impl Strategy<Value = Services> {
     let ports = |protocol, ports| L4 { protocol, ports };
     let l4 = prop_oneof![
         Just(ports(Protocol::TCP, Ports::Range(80, 80))),
@@ -109,7 +109,7 @@ fn services() -> impl Strategy<Value = Services> {
     ]
 }
 
-fn draft() -> impl Strategy<Value = Draft> {
+pub(crate) fn draft() -> impl Strategy<Value = Draft> {
     (
         prop_oneof![3 => Just(Some("x")), 1 => Just(None)],
         prop_oneof![1 => Just(vec![]), 1 => prop::collection::vec(requirement(), 1..2)],
@@ -131,6 +131,15 @@ fn draft() -> impl Strategy<Value = Draft> {
 }
 
 fn build(drafts: &[Draft], direction: Direction, without: &BTreeSet<RuleId>) -> RuleSet {
+    let drafts: Vec<_> = drafts
+        .iter()
+        .map(|draft| (direction, draft.clone()))
+        .collect();
+    build_mixed(&drafts, without)
+}
+
+/// Rules of both directions; `without` names positions that are left out.
+pub(crate) fn build_mixed(drafts: &[(Direction, Draft)], without: &BTreeSet<RuleId>) -> RuleSet {
     let mut sources = SourceMap::new();
     let file = sources.add("random", "").id;
     let mut builder = Builder::new();
@@ -141,7 +150,7 @@ fn build(drafts: &[Draft], direction: Direction, without: &BTreeSet<RuleId>) -> 
         name: "random".into(),
         span,
     });
-    for (at, draft) in drafts.iter().enumerate() {
+    for (at, (direction, draft)) in drafts.iter().enumerate() {
         if without.contains(&RuleId::at(at)) {
             continue;
         }
@@ -165,7 +174,7 @@ fn build(drafts: &[Draft], direction: Direction, without: &BTreeSet<RuleId>) -> 
                 span: Span::new(file, u32::try_from(at).unwrap(), 0),
                 subject: span,
             },
-            direction,
+            direction: *direction,
             action: draft.action,
             subject: Subject {
                 selector,
@@ -247,7 +256,7 @@ fn add(universe: &mut Universe, identity: IdentityId, labels: Labels, ports: Nam
 }
 
 /// Protocols and ports at which some verdict can change.
-const POINTS: &[(u8, u16)] = &[
+pub(crate) const POINTS: &[(u8, u16)] = &[
     (6, 80),
     (6, 90),
     (6, 91),
@@ -298,7 +307,7 @@ fn all_verdicts(rules: &RuleSet, universes: &[Universe], direction: Direction) -
     each.flatten().collect()
 }
 
-fn universes() -> Vec<Universe> {
+pub(crate) fn universes() -> Vec<Universe> {
     let mut all = Vec::new();
     for red in [[false, false], [true, false], [false, true], [true, true]] {
         all.push(universe(red, None));
@@ -352,7 +361,7 @@ fn agrees(drafts: &[Draft], direction: Direction, universes: &[Universe]) -> Res
     Ok(())
 }
 
-fn direction() -> impl Strategy<Value = Direction> {
+pub(crate) fn direction() -> impl Strategy<Value = Direction> {
     prop_oneof![Just(Direction::Ingress), Just(Direction::Egress)]
 }
 

@@ -125,7 +125,8 @@ mod tests {
 
     use super::*;
     use crate::solver::Limits;
-    use crate::solver::z3::Z3;
+    use crate::solver::smtlib;
+    use crate::solver::z3::{Z3, answer_to_text};
 
     /// Two flags, two small variables and a wide one.
     fn script() -> Script {
@@ -174,6 +175,8 @@ mod tests {
             let (left, right) = (brute.literal(&goal), z3.literal(&goal));
             let answer = z3.check(&[right]);
             prop_assert_eq!(brute.check(&[left]), answer.clone());
+            let text = smtlib::print(&script, std::slice::from_ref(&goal), &["why\n(assert false)".to_owned()]);
+            prop_assert_eq!(answer_to_text(&text), answer.clone(), "{}", text);
             if answer == Answer::Sat {
                 let values = z3.model().unwrap();
                 let holds = script.assertions.iter().all(|term| term.eval(&values));

@@ -182,3 +182,15 @@ impl Solver for Z3 {
         Some(values)
     }
 }
+
+/// What the engine says to SMT-LIB text.
+#[cfg(test)]
+pub(crate) fn answer_to_text(text: &str) -> Answer {
+    let engine = Engine::new();
+    engine.from_string(text);
+    match engine.check() {
+        SatResult::Sat => Answer::Sat,
+        SatResult::Unsat => Answer::Unsat,
+        SatResult::Unknown => Answer::Unknown(String::new()),
+    }
+}
