@@ -57,3 +57,86 @@ fn what_holds_is_counted() {
     insta::assert_snapshot!(shown);
     assert_eq!((stats.proven, stats.undecided), (5, 0));
 }
+
+/// Whether an intent is proven for the policies of `testdata/verify/intents`.
+fn holds(intent: &str) -> bool {
+    let text = include_str!("../../../testdata/verify/intents/policies.yaml");
+    let mut world = World::new("policies.yaml", text);
+    let source = world.sources.add("intent", intent);
+    let (intents, faults) = intents::read(&source);
+    assert_eq!((intents.len(), faults.len()), (1, 0), "{intent}");
+    let report = check_intents(&world.rules, &world.settings, &intents, &Options::default());
+    let broken = report.findings.iter().filter(|finding| finding.is_error());
+    assert_eq!(report.stats.proven + broken.count(), 1, "{intent}");
+    report.stats.proven == 1
+}
+
+#[test]
+fn proves_default_deny_for_unlisted_sources() {
+    assert!(holds(
+        "deny from app notin (api,backup) to app=db in namespace data"
+    ));
+}
+
+#[test]
+fn refutes_what_a_listed_source_may_do() {
+    assert!(!holds(
+        "deny from app=backup in namespace data to app=db in namespace data"
+    ));
+}
+
+#[test]
+fn proves_that_a_peer_selector_stays_in_its_namespace() {
+    assert!(holds(
+        "deny from app=backup in namespace shop to app=db in namespace data"
+    ));
+}
+
+#[test]
+fn refutes_a_port_that_only_a_name_opens() {
+    assert!(!holds(
+        "deny from app=api in namespace shop to app=db in namespace data on tcp/1"
+    ));
+    assert!(holds(
+        "deny from app=api in namespace shop to app=db in namespace data on udp"
+    ));
+}
+
+#[test]
+fn proves_the_exception_of_a_prefix_and_no_more() {
+    assert!(holds(
+        "deny from app=web in namespace shop to cidr 10.255.0.0/16"
+    ));
+    assert!(!holds(
+        "deny from app=web in namespace shop to cidr 8.0.0.0/6 on tcp/443"
+    ));
+    assert!(holds(
+        "deny from app=web in namespace shop to cidr 2001:db8::/32"
+    ));
+}
+
+#[test]
+fn proves_that_one_closed_end_is_enough() {
+    // The destination is open to all, but the source may not go there.
+    assert!(holds(
+        "deny from app=web in namespace shop to app=cache in namespace shop"
+    ));
+    assert!(!holds(
+        "deny from app=cache in namespace shop to app=web in namespace shop"
+    ));
+}
+
+#[test]
+fn proves_that_namespace_labels_are_those_of_the_namespace() {
+    let label = "io.cilium.k8s.namespace.labels.team";
+    assert!(holds(&format!(
+        "deny from {label}=dev to any in namespace ops"
+    )));
+    assert!(!holds(&format!(
+        "deny from {label}=ops to any in namespace ops"
+    )));
+    // Both ends are in one namespace: where the destination's lacks the label, so does the source's.
+    assert!(holds(&format!(
+        "deny from any in namespace ops to {label}!=ops in namespace ops"
+    )));
+}

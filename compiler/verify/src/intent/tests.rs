@@ -139,7 +139,7 @@ proptest! {
         let span = Span::new(SourceMap::new().add("intents", "").id, 0, 0);
         let end = |parties| End { parties, span };
         let intent = Intent { text: "random".into(), span, from: end(from), to: end(to), services };
-        let report = check_intents(&rules, &Settings::default(), &[intent.clone()], &Options::default());
+        let report = check_intents(&rules, &Settings::default(), std::slice::from_ref(&intent), &Options::default());
         let found: Vec<_> = report.findings.iter().map(|finding| finding.code).collect();
         let broken = universes().iter().any(|universe| breaks(&rules, universe, &intent));
         match found.as_slice() {
