@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! 0            header (64 bytes)
+//! …            peer directories, peer pages, protocol directories, port rows, port pages, cells
 //! records_at   Record[records]            what a verdict is; record 0 is "drop, invalid image"
 //! images_at    Image[images]              one per distinct (subject policy, direction)
-//! …            peer directories, peer pages, protocol directories, port rows, port pages, cells
 //! ENDPOINTS_AT Endpoint[ENDPOINT_SLOTS]   written by the daemon, empty in a bundle
 //! ```
 //!

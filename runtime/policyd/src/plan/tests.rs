@@ -1,3 +1,5 @@
+//! Tests of the plan and the endpoint table.
+
 use policy_abi::arena::Read;
 use policy_abi::{endpoint, lookup};
 use policy_bundle::write::encode;
