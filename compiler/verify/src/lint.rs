@@ -90,25 +90,17 @@ pub(crate) fn run(
         options,
         deadline,
     };
-    for direction in Direction::BOTH {
-        let (namespaced, wide) = groups(&algebra, direction);
-        let mut needless = BTreeSet::new();
-        // A thread costs a solver context, which a few rules are not worth.
-        let rules: usize = namespaced.iter().map(|group| group.own.len()).sum();
-        let found: Vec<_> = if rules > 64 {
-            namespaced
-                .par_iter()
-                .map(|group| group::run(&context, group, &BTreeSet::new()))
-                .collect()
-        } else {
-            let one = |group| group::run(&context, group, &BTreeSet::new());
-            namespaced.iter().map(one).collect()
-        };
-        for found in found {
-            needless.extend(found.needless.iter().copied());
-            absorb(&mut report, found);
-        }
-        absorb(&mut report, group::run(&context, &wide, &needless));
+    // A thread costs a solver context, which a few rules are not worth.
+    let parallel = rules.rules().len() > 64;
+    let ask = |direction| one_direction(&context, direction, parallel);
+    let (ingress, egress) = if parallel {
+        rayon::join(|| ask(Direction::Ingress), || ask(Direction::Egress))
+    } else {
+        (ask(Direction::Ingress), ask(Direction::Egress))
+    };
+    for found in ingress.into_iter().chain(egress) {
+        report.findings.extend(found.findings);
+        report.stats += found.stats;
     }
     if report.stats.undecided > 0 && context.is_late() {
         let message = format!(
@@ -122,9 +114,21 @@ pub(crate) fn run(
     report
 }
 
-fn absorb(report: &mut Report, found: Found) {
-    report.findings.extend(found.findings);
-    report.stats += found.stats;
+/// All groups of a direction, the cluster-wide rules last: what was found needless before no longer counts for them.
+fn one_direction(context: &Context<'_>, direction: Direction, parallel: bool) -> Vec<Found> {
+    let (namespaced, wide) = groups(context.algebra, direction);
+    let one = |group: &Group| group::run(context, group, &BTreeSet::new());
+    let mut found: Vec<_> = if parallel {
+        namespaced.par_iter().map(one).collect()
+    } else {
+        namespaced.iter().map(one).collect()
+    };
+    let needless = found
+        .iter()
+        .flat_map(|found| found.needless.iter().copied())
+        .collect();
+    found.push(group::run(context, &wide, &needless));
+    found
 }
 
 /// The groups of a direction: one per namespace, then that of cluster-wide rules.
