@@ -9,6 +9,8 @@ pub mod arena;
 pub mod datapath;
 /// What `make demo` shows.
 pub mod demo;
+/// A kernel without tcx, as a program started from here would meet it.
+pub mod old_kernel;
 /// Packets made by hand.
 pub mod packet;
 /// Whether the tests may run here.

@@ -275,3 +275,51 @@ impl IcmpSocket {
 fn socket_length<T>() -> io::Result<libc::socklen_t> {
     libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)
 }
+
+/// Has a command run a function of its own between fork and exec.
+pub(crate) fn before_exec(
+    command: &mut std::process::Command,
+    run: fn() -> io::Result<()>,
+) -> &mut std::process::Command {
+    use std::os::unix::process::CommandExt as _;
+    // SAFETY: the functions given make system calls on memory of their own only, which is allowed after a fork.
+    unsafe { command.pre_exec(run) }
+}
+
+/// Number of the `bpf` command that makes a link.
+const LINK_CREATE: u32 = 28;
+
+/// Has `bpf(BPF_LINK_CREATE)` fail with "invalid argument" in this process and those it starts.
+pub(crate) fn refuse_links() -> io::Result<()> {
+    const LOAD: u16 = 0x20;
+    const EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    /// Offset in `seccomp_data` of the call's number.
+    const NUMBER: u32 = 0;
+    /// Offset of the low half of its first argument.
+    const ARGUMENT: u32 = 16;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let bpf = u32::try_from(libc::SYS_bpf).map_err(io::Error::other)?;
+    let invalid = u32::try_from(libc::EINVAL).map_err(io::Error::other)?;
+    let mut steps = [
+        step(LOAD, 0, 0, NUMBER),
+        step(EQUAL, 0, 3, bpf),
+        step(LOAD, 0, 0, ARGUMENT),
+        step(EQUAL, 0, 1, LINK_CREATE),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | invalid),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: 6,
+        filter: steps.as_mut_ptr(),
+    };
+    // SAFETY: the program and its six steps outlive the call, and the kernel only reads them.
+    let result = unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &raw const program,
+        )
+    };
+    checked(result).map(|_| ())
+}

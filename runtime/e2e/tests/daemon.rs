@@ -222,6 +222,22 @@ fn a_failed_first_start_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_kernel_without_tcx_is_named_and_left_as_it_was() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    let outcome = node.once_without_tcx();
+    assert_eq!(outcome.code, 3, "{}", outcome.stderr);
+    let why = "this kernel has no tcx (needs 6.6 or newer)";
+    assert!(outcome.stderr.contains(why), "{}", outcome.stderr);
+    assert!(!node.pin_dir.exists());
+    node.expect([Answered, Answered]);
+    // The same on this kernel works, so it was the missing feature that stopped it.
+    assert_eq!(node.once().code, 0);
+    node.expect([Answered, Silent]);
+}
+
+#[test]
 fn maps_of_another_shape_are_not_used() {
     policyd_e2e::require_root!();
     let node = Node::new();

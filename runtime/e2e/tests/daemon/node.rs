@@ -229,12 +229,13 @@ impl Node {
 
     /// Runs `policyd` in the node's namespace; `is_input` adds bundle and key.
     pub(crate) fn command(&self, arguments: &[&str], is_input: bool) -> Outcome {
-        let output = self.prepare(arguments, is_input).output().unwrap();
-        Outcome {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        outcome(&mut self.prepare(arguments, is_input))
+    }
+
+    /// Runs the daemon once as on a kernel without tcx.
+    pub(crate) fn once_without_tcx(&self) -> Outcome {
+        let mut command = self.prepare(&["run", "--once"], true);
+        outcome(policyd_e2e::old_kernel::without_tcx(&mut command))
     }
 
     fn prepare(&self, arguments: &[&str], is_input: bool) -> Command {
@@ -378,6 +379,15 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn outcome(command: &mut Command) -> Outcome {
+    let output = command.output().unwrap();
+    Outcome {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
