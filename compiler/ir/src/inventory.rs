@@ -24,6 +24,9 @@ pub use build::universe;
 /// Labels as written: key and value.
 pub type Pairs = Vec<(Arc<str>, Arc<str>)>;
 
+/// Namespace and name.
+type Named = (Arc<str>, Arc<str>);
+
 /// What is in the cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
@@ -32,7 +35,7 @@ pub struct Inventory {
     /// Nodes, in the order they were given: the first is the local one unless the user names another.
     pub nodes: Vec<Node>,
     /// Pods by namespace and name.
-    pub pods: BTreeMap<(Arc<str>, Arc<str>), Pod>,
+    pub pods: BTreeMap<Named, Pod>,
     /// Addresses of the API server.
     pub api_servers: Vec<IpAddr>,
 }
@@ -79,7 +82,31 @@ impl Inventory {
                 inventory.add(document, object, &mut diagnostics);
             }
         }
+        diagnostics.extend(inventory.shared_addresses());
         (inventory, diagnostics)
+    }
+
+    /// Pods that claim one address: whose policy holds for it cannot be told.
+    fn shared_addresses(&self) -> Vec<Diagnostic> {
+        let mut owners: BTreeMap<IpAddr, (&Named, &Pod)> = BTreeMap::new();
+        let mut found = Vec::new();
+        for (key, pod) in self.pods.iter().filter(|(_, pod)| !pod.host_network) {
+            for address in &pod.addresses {
+                let Some((first, other)) = owners.insert(*address, (key, pod)) else {
+                    continue;
+                };
+                let message = format!(
+                    "pods `{}/{}` and `{}/{}` both have address {address}",
+                    first.0, first.1, key.0, key.1
+                );
+                let diagnostic = Diagnostic::new(codes::INVALID_INVENTORY, message)
+                    .label(pod.span, "this pod")
+                    .label(other.span, "and this one")
+                    .help("remove the one that no longer runs");
+                found.push(diagnostic);
+            }
+        }
+        found
     }
 
     fn add(
@@ -299,4 +326,39 @@ fn pairs(labels: &[(Text, Text)]) -> Pairs {
         .iter()
         .map(|(name, value)| (name.value.as_str().into(), value.value.as_str().into()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Inventory, Vec<Diagnostic>) {
+        let source = policyc_diag::SourceMap::new().add("inventory.yaml", text);
+        let parsed = policyc_syntax::parse(&source);
+        assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
+        Inventory::read(&parsed.documents)
+    }
+
+    fn pod(name: &str, phase: &str, spec: &str) -> String {
+        format!(
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop}}\n\
+             spec: {{{spec}}}\nstatus: {{phase: {phase}, podIP: 10.0.0.1}}\n"
+        )
+    }
+
+    #[test]
+    fn an_address_has_one_pod() {
+        let cases = [
+            (pod("a", "Running", "") + &pod("b", "Running", ""), 1),
+            // A pod that has ended keeps its address in the object only.
+            (pod("a", "Running", "") + &pod("b", "Succeeded", ""), 0),
+            (
+                pod("a", "Running", "") + &pod("b", "Running", "hostNetwork: true"),
+                0,
+            ),
+        ];
+        for (text, faults) in cases {
+            assert_eq!(read(&text).1.len(), faults, "{text}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::rule::{Peer, RuleSet};
 use crate::settings::Settings;
 use crate::universe::{Endpoint, Identity, Owner, Universe};
 
-use super::{Inventory, Pod};
+use super::{Inventory, Named, Pod};
 
 /// The universe of an inventory: its pods by identity, its nodes, and every prefix that a rule tells apart.
 /// `local` is the node whose addresses are the host's; the first one if `None`.
@@ -50,8 +50,6 @@ pub fn universe(
     }
     universe
 }
-
-type Named = (Arc<str>, Arc<str>);
 
 fn pod_identities(
     inventory: &Inventory,
