@@ -143,7 +143,7 @@ fn admit(document: &ast::Document, settings: &Settings) -> (Option<Policy>, Vec<
     if matches!(document.object, Object::Inventory(_) | Object::CidrGroup(_)) {
         return (None, Vec::new());
     }
-    let mut diagnostics = validate::check(document, &checks(settings));
+    let mut diagnostics = validate::check(document, &settings.into());
     // What could not be read of a document may be what restricts it.
     if !document.sound || diagnostics.iter().any(Diagnostic::is_error) {
         return (None, diagnostics);
@@ -166,16 +166,6 @@ fn admit(document: &ast::Document, settings: &Settings) -> (Option<Policy>, Vec<
         diagnostics.push(Diagnostic::new(codes::INTERNAL_ERROR, message).label(document.span, ""));
     }
     (policy, diagnostics)
-}
-
-/// The settings that validation depends on.
-fn checks(settings: &Settings) -> validate::Settings {
-    validate::Settings {
-        node_selector_labels: settings.node_selector_labels,
-        extended_protocols: settings.extended_protocols,
-        l7_proxy: settings.l7_proxy,
-        icmp_rules: settings.icmp_rules,
-    }
 }
 
 fn duplicate(second: &rule::Policy, first: &rule::Policy) -> Diagnostic {

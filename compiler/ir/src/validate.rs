@@ -54,6 +54,17 @@ pub struct Settings {
     pub icmp_rules: bool,
 }
 
+impl From<&crate::settings::Settings> for Settings {
+    fn from(cluster: &crate::settings::Settings) -> Self {
+        Self {
+            node_selector_labels: cluster.node_selector_labels,
+            extended_protocols: cluster.extended_protocols,
+            l7_proxy: cluster.l7_proxy,
+            icmp_rules: cluster.icmp_rules,
+        }
+    }
+}
+
 impl Default for Settings {
     /// The agent's defaults.
     fn default() -> Self {

@@ -11,13 +11,7 @@ use crate::exit::{Error, Exit};
 use crate::{input, output, pipeline};
 
 pub(crate) fn run(args: &Validate) -> Result<Exit, Error> {
-    let settings = args.cluster.settings();
-    let checks = validate::Settings {
-        node_selector_labels: settings.node_selector_labels,
-        extended_protocols: settings.extended_protocols,
-        l7_proxy: settings.l7_proxy,
-        icmp_rules: settings.icmp_rules,
-    };
+    let checks = validate::Settings::from(&args.cluster.settings());
     let paths = args.policies.all();
     if paths.is_empty() {
         return Err(Error::usage(
