@@ -9,12 +9,16 @@
 
 /// Address prefixes.
 pub mod cidr;
+/// DNS names and patterns.
+pub mod fqdn;
 /// ICMP message types by name.
 pub mod icmp;
 /// Typed indexes into the tables of this crate.
 pub mod ids;
 /// What is in the cluster: namespaces, nodes, pods.
 pub mod inventory;
+/// What proxies look at.
+pub mod l7;
 /// Labels, their sources and the filter that decides which exist for policy.
 pub mod label;
 /// Likely mistakes that Cilium accepts.

@@ -7,10 +7,12 @@
 //! 4. No rule matches: deny if in default deny (ingress from the host is allowed before that), else allow.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::ids::{EndpointId, IdentityId, RuleId};
+use crate::l7::{self, Auth, Parser};
 use crate::port::{L4, Ports, Protocol};
 use crate::resolve::Resolved;
 use crate::rule::{Action, Direction, Peers, Rule, Services};
@@ -43,6 +45,30 @@ pub struct Verdict {
     pub enforced: bool,
     /// The rules that decided, in order; for a deny the denies, for an allow the allows.
     pub rules: Vec<RuleId>,
+    /// For an allow: the proxy that has the last word.
+    pub redirect: Option<Arc<Redirect>>,
+    /// For an allow: the authentication demanded before it.
+    pub auth: Option<Demand>,
+}
+
+/// Where an allowed connection goes before it may go on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Redirect {
+    /// Which proxy.
+    pub parser: Parser,
+    /// What it looks at, over all rules that Cilium merges with the deciding one.
+    pub l7: l7::Rules,
+    /// Whether an allow without layer 7 matches as well: an HTTP proxy then lets every request through.
+    pub plain: bool,
+}
+
+/// Authentication that an allow demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Demand {
+    /// The mode; `Disabled` is spoken of, but demands nothing.
+    pub mode: Auth,
+    /// Whether the deciding rule has it from a broader one instead of asking itself.
+    pub derived: bool,
 }
 
 /// What decided.
@@ -56,6 +82,8 @@ pub enum Reason {
     NotEnforced,
     /// No rule, but the local node may always reach its pods (`allow-localhost`).
     Localhost,
+    /// Cilium cannot compute a policy for the subject: some of its rules ask for things that exclude each other.
+    Conflict,
 }
 
 /// What applies to an endpoint in one direction.
@@ -147,6 +175,8 @@ impl<'a> Model<'a> {
             reason: Reason::DefaultDeny,
             enforced: true,
             rules: Vec::new(),
+            redirect: None,
+            auth: None,
         };
         let Some(endpoint) = self.universe().endpoint(flow.subject) else {
             return denied;
@@ -176,6 +206,8 @@ impl<'a> Model<'a> {
                     reason: Reason::Rule(action),
                     enforced,
                     rules,
+                    redirect: None,
+                    auth: None,
                 };
             }
         }
@@ -189,6 +221,8 @@ impl<'a> Model<'a> {
             reason,
             enforced,
             rules: Vec::new(),
+            redirect: None,
+            auth: None,
         }
     }
 

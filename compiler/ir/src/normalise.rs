@@ -3,7 +3,7 @@
 use crate::cidr::Cidr;
 use crate::label::{self, Key, Source};
 use crate::policy::{self, KubernetesPeer, PolicySet};
-use crate::rule::{Builder, Kind, Origin, Peer, Peers, Rule, RuleSet, Services, Subject};
+use crate::rule::{Builder, Kind, Level, Origin, Peer, Peers, Rule, RuleSet, Services, Subject};
 use crate::selector::{Operator, Requirement, Selector};
 use crate::settings::Settings;
 
@@ -58,8 +58,14 @@ impl Pass<'_> {
                     direction: entry.direction,
                     action: entry.action,
                     subject: subject.clone(),
+                    level: Level::NORMAL,
                     peers,
+                    beside: Vec::new(),
                     services,
+                    l7: None,
+                    auth: None,
+                    log: None,
+                    unresolved: false,
                     default_deny: written || !self.settings.non_default_deny,
                 });
             }

@@ -135,6 +135,11 @@ pub fn peer(rules: &RuleSet, peer: &Peer) -> String {
     match peer {
         Peer::Labels(id) => rules.selector(*id).to_string(),
         Peer::Cidr(cidr, except) => block(cidr, except),
+        Peer::Group(name, blocks) => {
+            let blocks = blocks.iter().map(|(cidr, except)| block(cidr, except));
+            format!("{name} [{}]", blocks.collect::<Vec<_>>().join(" "))
+        }
+        Peer::Fqdn(fqdn) => format!("fqdn {fqdn}"),
     }
 }
 
@@ -154,6 +159,7 @@ const fn action_name(action: Action) -> &'static str {
     match action {
         Action::Allow => "allow",
         Action::Deny => "deny",
+        Action::Pass => "pass",
     }
 }
 

@@ -88,11 +88,19 @@ fn peer_set(
                 }
             }
         }
-        Peer::Cidr(cidr, except) => {
+        Peer::Cidr(..) | Peer::Group(..) => {
             for (at, identity) in universe.identities().iter().enumerate() {
                 let inside =
                     |outer: &crate::cidr::Cidr| identity.cidr.is_some_and(|own| outer.covers(&own));
-                if inside(cidr) && !except.iter().any(inside) {
+                let mut blocks = peer.blocks();
+                if blocks.any(|(cidr, except)| inside(cidr) && !except.iter().any(inside)) {
+                    set.insert(IdentityId::at(at));
+                }
+            }
+        }
+        Peer::Fqdn(fqdn) => {
+            for (at, identity) in universe.identities().iter().enumerate() {
+                if identity.names.iter().any(|name| fqdn.matches(name)) {
                     set.insert(IdentityId::at(at));
                 }
             }

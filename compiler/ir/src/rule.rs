@@ -12,7 +12,9 @@ use std::sync::Arc;
 use policyc_diag::Span;
 
 use crate::cidr::Cidr;
+use crate::fqdn::Fqdn;
 use crate::ids::{PeerId, PolicyId, RuleId, SelectorId};
+use crate::l7::{self, Auth};
 use crate::port::L4;
 use crate::selector::Selector;
 
@@ -43,8 +45,38 @@ impl Direction {
 pub enum Action {
     /// Lets them pass.
     Allow,
-    /// Drops them; beats every allow of the same tier.
+    /// Drops them; beats every allow of the same level.
     Deny,
+    /// Leaves them to the next tier; only ClusterNetworkPolicy has it, and any allow of the same level beats it.
+    Pass,
+}
+
+/// Where a rule stands in the order of judgement: lower levels are asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Level {
+    /// The tier.
+    pub tier: Tier,
+    /// Within the tier, in hundredths: a ClusterNetworkPolicy's priority counts hundreds, the rule's position ones.
+    pub priority: u32,
+}
+
+impl Level {
+    /// The level of every rule of CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy and NetworkPolicy.
+    pub const NORMAL: Self = Self {
+        tier: Tier::Normal,
+        priority: 0,
+    };
+}
+
+/// A tier of levels, in the order of judgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// ClusterNetworkPolicy of tier `Admin`.
+    Admin,
+    /// Every policy that has no tier.
+    Normal,
+    /// ClusterNetworkPolicy of tier `Baseline`; asked where no rule of the others matches.
+    Baseline,
 }
 
 /// The kind of object a policy is.
@@ -56,6 +88,8 @@ pub enum Kind {
     Ccnp,
     /// Kubernetes NetworkPolicy.
     Knp,
+    /// Kubernetes ClusterNetworkPolicy.
+    Kcnp,
 }
 
 impl Kind {
@@ -65,6 +99,7 @@ impl Kind {
             Self::Cnp => "cnp",
             Self::Ccnp => "ccnp",
             Self::Knp => "knp",
+            Self::Kcnp => "kcnp",
         }
     }
 
@@ -74,6 +109,7 @@ impl Kind {
             Self::Cnp => "CiliumNetworkPolicy",
             Self::Ccnp => "CiliumClusterwideNetworkPolicy",
             Self::Knp => "NetworkPolicy",
+            Self::Kcnp => "ClusterNetworkPolicy",
         }
     }
 }
@@ -141,6 +177,23 @@ pub enum Peer {
     Labels(SelectorId),
     /// Addresses outside the cluster: in the prefix and in none of the exceptions (sorted). Never pods or nodes.
     Cidr(Cidr, Vec<Cidr>),
+    /// A group of prefixes under one name, as they stand in the inventory: in any of the blocks.
+    Group(Arc<str>, Vec<(Cidr, Vec<Cidr>)>),
+    /// Addresses outside the cluster that a DNS answer gave for such a name.
+    Fqdn(Fqdn),
+}
+
+impl Peer {
+    /// Prefixes and their exceptions; none for peers that are not made of prefixes.
+    pub fn blocks(&self) -> impl Iterator<Item = (&Cidr, &[Cidr])> {
+        let (one, many) = match self {
+            Self::Cidr(cidr, except) => (Some((cidr, except.as_slice())), &[][..]),
+            Self::Group(_, blocks) => (None, blocks.as_slice()),
+            Self::Labels(_) | Self::Fqdn(_) => (None, &[][..]),
+        };
+        let many = many.iter().map(|(cidr, except)| (cidr, except.as_slice()));
+        one.into_iter().chain(many)
+    }
 }
 
 /// Layer 4 of a rule's flows.
@@ -161,12 +214,25 @@ pub struct Rule {
     pub direction: Direction,
     /// What it does.
     pub action: Action,
+    /// When it is asked.
+    pub level: Level,
     /// What it applies to.
     pub subject: Subject,
     /// The other side.
     pub peers: Peers,
+    /// Peers written beside one that means anyone. They change no flow; Cilium merges layer 7 with them.
+    pub beside: Vec<PeerId>,
     /// Layer 4.
     pub services: Services,
+    /// Layer 7, for allows.
+    pub l7: Option<Arc<l7::Rules>>,
+    /// The authentication it demands or waives, for allows.
+    pub auth: Option<Auth>,
+    /// `log.value` of its policy.
+    pub log: Option<Arc<str>>,
+    /// Whether its peers are anyone only because what it names could not be resolved (`toServices` with ports and
+    /// no such service): so Cilium reads it, and nobody means it.
+    pub unresolved: bool,
     /// Whether it puts its subjects into default deny in its direction.
     pub default_deny: bool,
 }

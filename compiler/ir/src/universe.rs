@@ -58,6 +58,8 @@ pub struct Identity {
     pub labels: Labels,
     /// For addresses outside the cluster: the longest prefix that some rule mentions and they lie in.
     pub cidr: Option<Cidr>,
+    /// DNS names whose answers gave its addresses, in lower case and sorted.
+    pub names: Vec<Arc<str>>,
 }
 
 /// Declared container ports of a pod: (name, protocol) to number. A name given twice means the last.
@@ -112,7 +114,7 @@ impl Universe {
     pub fn new() -> Self {
         let reserved = RESERVED.iter().map(|(_, labels)| Identity {
             labels: Labels::reserved(labels),
-            cidr: None,
+            ..Identity::default()
         });
         let mut identities: Vec<_> = std::iter::once(Identity::default())
             .chain(reserved)
@@ -158,6 +160,7 @@ impl Universe {
         let identity = self.add_identity(Identity {
             labels: Labels::reserved(&[family]),
             cidr: Some(cidr),
+            names: Vec::new(),
         });
         self.own(
             cidr,

@@ -298,7 +298,7 @@ impl Records {
 pub(crate) fn of_verdict(verdict: &Verdict) -> (u8, Cause, u32) {
     let cause = match verdict.reason {
         Reason::Rule(Action::Deny) => Cause::PolicyDeny,
-        Reason::DefaultDeny => Cause::DefaultDeny,
+        Reason::DefaultDeny | Reason::Conflict | Reason::Rule(Action::Pass) => Cause::DefaultDeny,
         Reason::Rule(Action::Allow) | Reason::NotEnforced | Reason::Localhost => Cause::Allowed,
     };
     let action = if verdict.allowed {

@@ -126,6 +126,7 @@ impl Frame {
             match rule.action {
                 Action::Deny => denies.push(rule.matches.clone()),
                 Action::Allow => allows.push(rule.matches.clone()),
+                Action::Pass => {}
             }
             if rule.default_deny {
                 enforcing.push(rule.selects.clone());

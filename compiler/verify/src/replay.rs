@@ -106,7 +106,7 @@ impl<'a> Stage<'a> {
             || {
                 self.universe.add_identity(Identity {
                     labels: labels.clone(),
-                    cidr: None,
+                    ..Identity::default()
                 })
             },
             IdentityId::at,
@@ -128,12 +128,9 @@ impl<'a> Stage<'a> {
 
     /// The identity of an address: that of the longest prefix that rules mention and it lies in.
     fn world(&mut self, address: IpAddr) -> IdentityId {
-        let mentioned = self.rules.peers().iter().filter_map(|peer| match peer {
-            Peer::Cidr(cidr, except) => Some(std::iter::once(cidr).chain(except)),
-            Peer::Labels(_) => None,
-        });
-        let longest = mentioned
-            .flatten()
+        let blocks = self.rules.peers().iter().flat_map(Peer::blocks);
+        let longest = blocks
+            .flat_map(|(cidr, except)| std::iter::once(cidr).chain(except))
             .filter(|cidr| cidr.contains(address) && !cidr.is_all())
             .max_by_key(|cidr| cidr.bits())
             .copied();

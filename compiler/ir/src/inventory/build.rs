@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cidr::Cidr;
 use crate::ids::{IdentityId, NodeId};
 use crate::label::{Key, Labels, Source};
-use crate::rule::{Peer, RuleSet};
+use crate::rule::RuleSet;
 use crate::settings::Settings;
 use crate::universe::{Endpoint, Identity, Owner, Universe};
 
@@ -74,7 +74,10 @@ fn pod_identities(
         .map(|labels| {
             (
                 labels.clone(),
-                universe.add_identity(Identity { labels, cidr: None }),
+                universe.add_identity(Identity {
+                    labels,
+                    ..Identity::default()
+                }),
             )
         })
         .collect();
@@ -89,7 +92,7 @@ fn pod_identities(
 fn prefixes(rules: &RuleSet, inventory: &Inventory) -> BTreeSet<Cidr> {
     let mut prefixes = BTreeSet::new();
     for peer in rules.peers() {
-        if let Peer::Cidr(cidr, except) = peer {
+        for (cidr, except) in peer.blocks() {
             prefixes.insert(*cidr);
             prefixes.extend(except);
         }

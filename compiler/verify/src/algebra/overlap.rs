@@ -67,7 +67,10 @@ impl<'a> Algebra<'a> {
                 .reach
                 .get(selector.index())
                 .is_some_and(Reach::is_possible),
-            Some(Peer::Cidr(cidr, except)) => !prefix::is_covered(cidr, except),
+            Some(Peer::Fqdn(_)) => true,
+            Some(peer) => peer
+                .blocks()
+                .any(|(cidr, except)| !prefix::is_covered(cidr, except)),
             None => false,
         }
     }
@@ -107,6 +110,7 @@ impl<'a> Algebra<'a> {
             return false;
         };
         match (left, right) {
+            (Peer::Fqdn(_) | Peer::Group(..), _) | (_, Peer::Fqdn(_) | Peer::Group(..)) => true,
             (Peer::Labels(left), Peer::Labels(right)) => {
                 let pair = self
                     .reach

@@ -39,7 +39,7 @@ pub(crate) fn peers(frame: &Frame, side: &Side, rules: &RuleSet, peers: &Peers) 
             let outside = except.iter().map(|one| inside(side, one).negate());
             inside(side, cidr).and(Term::all(outside))
         }
-        None => Term::Const(false),
+        Some(Peer::Group(..) | Peer::Fqdn(_)) | None => Term::Const(false),
     }))
 }
 

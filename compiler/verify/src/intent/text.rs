@@ -46,7 +46,7 @@ pub(super) fn broken(
                 host = true;
                 finding = finding.note(format!("the local node may always reach {party}"));
             }
-            Reason::Rule(_) | Reason::DefaultDeny => {
+            Reason::Rule(_) | Reason::DefaultDeny | Reason::Conflict => {
                 named = true;
                 for id in judgement.verdict.rules.iter().take(SHOWN) {
                     if let Some(rule) = rules.rule(*id) {

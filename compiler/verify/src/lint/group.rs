@@ -90,7 +90,7 @@ impl Run<'_> {
             found.needless.push(id);
             let candidates = match rule.action {
                 Action::Allow => &touching,
-                Action::Deny => &denies,
+                Action::Deny | Action::Pass => &denies,
             };
             if let Some(reason) = self.explain(id, rule, candidates)? {
                 self.report(id, rule, &reason, candidates, found)?;
@@ -222,7 +222,7 @@ impl Run<'_> {
         let localhost =
             self.context.algebra.only_host(rule) && rule.direction == Direction::Ingress;
         Ok(match rule.action {
-            Action::Deny => Some(Reason::DeniedAnyway),
+            Action::Deny | Action::Pass => Some(Reason::DeniedAnyway),
             Action::Allow if localhost => Some(Reason::Localhost),
             Action::Allow if rule.default_deny => None,
             Action::Allow => Some(Reason::AllowedAnyway),

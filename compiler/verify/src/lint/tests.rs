@@ -14,7 +14,8 @@ use policyc_ir::model::{Flow, Model};
 use policyc_ir::port::{L4, Ports, Protocol};
 use policyc_ir::resolve::Resolved;
 use policyc_ir::rule::{
-    Action, Builder, Direction, Kind, Origin, Peer, Peers, Policy, Rule, RuleSet, Services, Subject,
+    Action, Builder, Direction, Kind, Level, Origin, Peer, Peers, Policy, Rule, RuleSet, Services,
+    Subject,
 };
 use policyc_ir::selector::{Operator, Requirement, Selector};
 use policyc_ir::settings::Settings;
@@ -176,6 +177,12 @@ pub(crate) fn build_mixed(drafts: &[(Direction, Draft)], without: &BTreeSet<Rule
             },
             direction: *direction,
             action: draft.action,
+            level: Level::NORMAL,
+            beside: Vec::new(),
+            l7: None,
+            auth: None,
+            log: None,
+            unresolved: false,
             subject: Subject {
                 selector,
                 namespace: draft.namespace.map(Arc::from),
@@ -225,7 +232,7 @@ fn universe(red: [bool; 2], web: Option<u16>) -> Universe {
                 let labels = Labels::new(labels.into_iter().chain(team).chain(app));
                 let identity = universe.add_identity(Identity {
                     labels: labels.clone(),
-                    cidr: None,
+                    ..Identity::default()
                 });
                 add(&mut universe, identity, labels, ports.clone());
             }

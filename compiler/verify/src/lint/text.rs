@@ -116,6 +116,7 @@ fn covered(rules: &RuleSet, id: RuleId, rule: &Rule, cover: &[RuleId]) -> Diagno
         Action::Allow if denies => ("allows", "allowed or denied"),
         Action::Allow => ("allows", "allowed"),
         Action::Deny => ("denies", "denied"),
+        Action::Pass => ("passes", "passed"),
     };
     let message = match cover {
         [one] => format!(
@@ -218,6 +219,7 @@ fn name_part(
             let does = match rule.action {
                 Action::Allow => "allows",
                 Action::Deny => "denies",
+                Action::Pass => "passes",
             };
             let text = format!("`{}` {does} {part}it", rules.name(*id));
             diagnostic = diagnostic.label(rule.origin.span, text);
@@ -245,6 +247,7 @@ pub(crate) fn decision(rules: &RuleSet, verdict: &Verdict, besides: Option<RuleI
         (Decided::Rule(_), true) => format!("{done}, by no rule but this one"),
         (Decided::Rule(_), false) => format!("{done} by {}", names.join(", ")),
         (Decided::DefaultDeny, _) => "denied by default, no rule allows it".to_owned(),
+        (Decided::Conflict, _) => "no policy at all, its rules exclude each other".to_owned(),
         (Decided::NotEnforced, _) => "allowed, nothing restricts this pod".to_owned(),
         (Decided::Localhost, _) => "allowed, the local node may always reach its pods".to_owned(),
     }
