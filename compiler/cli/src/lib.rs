@@ -13,10 +13,14 @@ pub mod exit;
 mod input;
 /// From files of intents to what the verifier proves.
 mod intents;
+/// Layer 7 of a verdict as JSON.
+mod l7;
 /// Whether an image fits the maps of the eBPF object.
 mod object;
 /// The only place that prints.
 mod output;
+/// The two ends of a flow, by name.
+mod party;
 /// The stages in order, as far as a command needs them.
 mod pipeline;
 

@@ -54,15 +54,17 @@ pub(crate) fn front(
     diagnostics.extend(unknown_kinds(&documents));
     let (policies, faults) = PolicySet::admit(&documents, settings);
     diagnostics.extend(faults);
-    let rules = normalise::normalise(&policies, settings);
 
     let read = input::read_all(inventory, &mut sources)?;
     let (mut objects, faults) = parse(&read);
     diagnostics.extend(faults);
-    let beside = |document: &&Document| matches!(document.object, Object::Inventory(_));
+    let beside = |document: &&Document| {
+        matches!(document.object, Object::Inventory(_) | Object::CidrGroup(_))
+    };
     objects.extend(documents.iter().filter(beside).cloned());
     let (inventory, faults) = Inventory::read(&objects);
     diagnostics.extend(faults);
+    let rules = normalise::normalise(&policies, &inventory, settings);
     let has_inventory = !inventory.pods.is_empty() || !inventory.nodes.is_empty();
     Ok(Front {
         sources,

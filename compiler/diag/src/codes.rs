@@ -121,6 +121,8 @@ codes! {
     INVALID_INVENTORY 0301 "E" "invalid-inventory" Error "0.1.0" "an inventory object that cannot be used";
     DUPLICATE_OBJECT 0302 "E" "duplicate-object" Error "0.1.0" "two objects of one kind with one name";
     INVALID_FLOW 0303 "E" "invalid-flow" Error "0.1.0" "a flow that names nothing in the inventory";
+    OPEN_SERVICE 0304 "E" "open-service" Error "0.1.0" "a service that does not exist, so that the rule speaks of everyone";
+    CONFLICTING_RULES 0305 "E" "conflicting-rules" Error "0.1.0" "rules that exclude each other, so that their subjects have no policy";
     INTENT_VIOLATED 0401 "E" "intent-violated" Error "0.1.0" "an intent that some possible flow breaks";
     UNDECIDED 0402 "E" "undecided" Error "0.1.0" "a question that the solver did not answer within its limits";
     TABLE_LIMIT 0501 "E" "table-limit" Error "0.1.0" "tables that do not fit the maps of the datapath";

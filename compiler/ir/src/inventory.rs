@@ -18,14 +18,19 @@ use crate::universe::NamedPorts;
 
 /// From an inventory and rules to a universe.
 mod build;
+/// What stands behind services, groups and names.
+mod resources;
 
 pub use build::universe;
+
+/// The ConfigMap of names that a DNS proxy has learned: name to addresses, parted by blanks.
+const DNS_CACHE: &str = "dns-cache";
 
 /// Labels as written: key and value.
 pub type Pairs = Vec<(Arc<str>, Arc<str>)>;
 
 /// Namespace and name.
-type Named = (Arc<str>, Arc<str>);
+pub type Named = (Arc<str>, Arc<str>);
 
 /// What is in the cluster.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +43,34 @@ pub struct Inventory {
     pub pods: BTreeMap<Named, Pod>,
     /// Addresses of the API server.
     pub api_servers: Vec<IpAddr>,
+    /// CIDR groups by name.
+    pub cidr_groups: BTreeMap<Arc<str>, CidrGroup>,
+    /// Services by namespace and name.
+    pub services: BTreeMap<Named, Service>,
+    /// Addresses that DNS answers gave, by name.
+    pub dns: BTreeMap<Arc<str>, Vec<IpAddr>>,
+}
+
+/// A CiliumCIDRGroup.
+#[derive(Clone, Debug)]
+pub struct CidrGroup {
+    /// Its labels.
+    pub labels: Pairs,
+    /// Its prefixes.
+    pub cidrs: Vec<Cidr>,
+}
+
+/// A service, as far as policies look at it.
+#[derive(Clone, Debug, Default)]
+pub struct Service {
+    /// Whether there is a Service object, not just backends of that name.
+    pub exists: bool,
+    /// Its own labels.
+    pub labels: Pairs,
+    /// The labels of the pods behind it; without a selector its backends are listed.
+    pub selector: Option<Pairs>,
+    /// Addresses listed for it.
+    pub backends: Vec<IpAddr>,
 }
 
 /// A node.
@@ -45,8 +78,10 @@ pub struct Inventory {
 pub struct Node {
     /// Its name.
     pub name: Arc<str>,
-    /// Its labels, those that policy sees.
+    /// Its labels as node policies see them, through the label filter.
     pub labels: Vec<(Key, Arc<str>)>,
+    /// All of its labels.
+    pub own_labels: Pairs,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// Ranges its pods get addresses from.
@@ -78,8 +113,12 @@ impl Inventory {
         let mut inventory = Self::default();
         let mut diagnostics = Vec::new();
         for document in documents {
-            if let Object::Inventory(object) = &document.object {
-                inventory.add(document, object, &mut diagnostics);
+            match &document.object {
+                Object::Inventory(object) => inventory.add(document, object, &mut diagnostics),
+                Object::CidrGroup(group) => {
+                    inventory.add_cidr_group(document, group, &mut diagnostics);
+                }
+                _ => {}
             }
         }
         diagnostics.extend(inventory.shared_addresses());
@@ -140,9 +179,13 @@ impl Inventory {
                 self.add_pod(name, document, &workload.labels, &workload.pod, diagnostics);
             }
             tree::Object::Backends(backends) => {
-                self.learn_api_servers(document, backends, diagnostics);
+                self.add_backends(document, backends, diagnostics);
             }
-            tree::Object::Service(_) | tree::Object::ConfigMap(_) | tree::Object::Other => {}
+            tree::Object::Service(service) => self.add_service(name, document, service),
+            tree::Object::ConfigMap(data) if &*name == DNS_CACHE => {
+                self.learn_names(data, diagnostics);
+            }
+            tree::Object::ConfigMap(_) | tree::Object::Other => {}
         }
     }
 
@@ -163,12 +206,7 @@ impl Inventory {
         {
             return;
         }
-        let namespace: Arc<str> = document
-            .meta
-            .namespace
-            .as_ref()
-            .map_or("default", |namespace| namespace.value.as_str())
-            .into();
+        let namespace = namespace(document);
         let addresses = addresses(&pod.addresses, diagnostics);
         let read = Pod {
             labels: pairs(labels),
@@ -197,24 +235,6 @@ impl Inventory {
             _ => {
                 self.pods.insert(key, read);
             }
-        }
-    }
-
-    fn learn_api_servers(
-        &mut self,
-        document: &ast::Document,
-        backends: &tree::Backends,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) {
-        let namespace = document
-            .meta
-            .namespace
-            .as_ref()
-            .map(|text| text.value.as_str());
-        let service = backends.service.as_ref().map(|text| text.value.as_str());
-        if namespace == Some("default") && service == Some("kubernetes") {
-            self.api_servers
-                .extend(addresses(&backends.addresses, diagnostics));
         }
     }
 
@@ -257,6 +277,13 @@ impl Inventory {
     }
 }
 
+fn namespace(document: &ast::Document) -> Arc<str> {
+    let written = document.meta.namespace.as_ref();
+    written
+        .map_or("default", |namespace| namespace.value.as_str())
+        .into()
+}
+
 fn read_node(
     name: Arc<str>,
     document: &ast::Document,
@@ -285,6 +312,7 @@ fn read_node(
     Node {
         name,
         labels: labels.collect(),
+        own_labels: pairs(&document.meta.labels),
         addresses: addresses(&node.addresses, diagnostics),
         pod_ranges,
     }

@@ -139,6 +139,9 @@ pub struct Listener {
     pub name: Arc<str>,
     /// 1 to 100, lower wins; the parser's own if not given.
     pub priority: Option<u8>,
+    /// Whether a cluster-wide policy names a configuration of a namespace: Cilium then computes no policy at all for
+    /// its subjects.
+    pub unusable: bool,
 }
 
 /// A TLS context.

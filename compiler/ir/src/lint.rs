@@ -5,8 +5,11 @@
 
 /// What a policy matches in an inventory.
 mod matched;
+/// What an inventory makes of policies that Cilium accepts.
+mod resolved;
 /// What a policy's text says.
 mod written;
 
 pub use matched::matched;
+pub use resolved::{conflict, conflicts, open_services};
 pub use written::written;

@@ -1,10 +1,13 @@
 //! Step four: the total function from flow to verdict.
 //!
-//! The order of judgement, for one endpoint and direction (all rules of this version are of one tier):
+//! The order of judgement, for one endpoint and direction:
 //! 1. Nothing is enforced: allow.
-//! 2. Some deny matches: deny.
-//! 3. Some allow matches: allow.
-//! 4. No rule matches: deny if in default deny (ingress from the host is allowed before that), else allow.
+//! 2. Levels in order ([`crate::rule::Level`]). Within one, some deny matches: deny; else some allow matches: allow; else
+//!    some pass matches: go on with the next tier; else go on with the next level.
+//! 3. No rule decided: deny if in default deny (ingress from the host is allowed before that), else allow.
+//!
+//! An allow may be on terms: a proxy that has the last word, or authentication. [`filter`] merges rules as Cilium does
+//! to find them, and [`judge`] walks the levels.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,9 +18,20 @@ use crate::ids::{EndpointId, IdentityId, RuleId};
 use crate::l7::{self, Auth, Parser};
 use crate::port::{L4, Ports, Protocol};
 use crate::resolve::Resolved;
-use crate::rule::{Action, Direction, Peers, Rule, Services};
-use crate::settings::{Enforcement, Settings};
-use crate::universe::{Endpoint, NamedPorts, Universe};
+use crate::rule::{Action, Direction, Peers, Rule, RuleSet, Services};
+use crate::settings::Settings;
+use crate::universe::{NamedPorts, Universe};
+
+/// The authentication an allow demands.
+mod authentication;
+/// Default deny and localhost.
+mod enforce;
+/// Rules merged as Cilium merges them.
+mod filter;
+/// The walk over the levels.
+mod judge;
+
+pub use filter::{Conflict, Filter, Filters};
 
 /// A question: may this packet open a connection?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +63,20 @@ pub struct Verdict {
     pub redirect: Option<Arc<Redirect>>,
     /// For an allow: the authentication demanded before it.
     pub auth: Option<Demand>,
+}
+
+impl Verdict {
+    /// A verdict that no rule decided.
+    fn new(allowed: bool, reason: Reason, enforced: bool) -> Self {
+        Self {
+            allowed,
+            reason,
+            enforced,
+            rules: Vec::new(),
+            redirect: None,
+            auth: None,
+        }
+    }
 }
 
 /// Where an allowed connection goes before it may go on.
@@ -95,11 +123,15 @@ pub struct Enforced {
     pub localhost: bool,
     /// The rules, in order.
     pub rules: Vec<RuleId>,
+    /// The rules as Cilium merges them, if any speaks of layer 7 or authentication.
+    pub filters: Option<Arc<Filters>>,
 }
 
 /// What applies to an endpoint. Endpoints with equal policy share one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SubjectPolicy {
+    /// Rules of either direction that exclude each other: then Cilium has no policy for the endpoint at all.
+    pub conflict: Option<Conflict>,
     /// To the endpoint.
     pub ingress: Enforced,
     /// From the endpoint.
@@ -107,6 +139,16 @@ pub struct SubjectPolicy {
 }
 
 impl SubjectPolicy {
+    /// Merges the rules of both directions where layer 7 or authentication needs it.
+    fn merge(&mut self, rules: &RuleSet) {
+        for enforced in [&mut self.ingress, &mut self.egress] {
+            match Filters::merge(rules, &enforced.rules, enforced.default_deny) {
+                Ok(filters) => enforced.filters = filters.map(Arc::new),
+                Err(conflict) => self.conflict = self.conflict.or(Some(conflict)),
+            }
+        }
+    }
+
     /// What applies in a direction.
     pub const fn direction(&self, direction: Direction) -> &Enforced {
         match direction {
@@ -132,7 +174,7 @@ impl<'a> Model<'a> {
         let settled: Vec<_> = endpoints
             .par_iter()
             .enumerate()
-            .map(|(at, endpoint)| settle(resolved, endpoint, EndpointId::at(at), settings))
+            .map(|(at, endpoint)| enforce::settle(resolved, endpoint, EndpointId::at(at), settings))
             .collect();
         let mut known: BTreeMap<SubjectPolicy, usize> = BTreeMap::new();
         let mut policies = Vec::new();
@@ -144,6 +186,9 @@ impl<'a> Model<'a> {
             });
             by_endpoint.push(at);
         }
+        policies
+            .par_iter_mut()
+            .for_each(|policy| policy.merge(resolved.rules));
         Self {
             resolved,
             policies,
@@ -170,60 +215,17 @@ impl<'a> Model<'a> {
 
     /// The verdict of a flow; an endpoint outside the universe is denied.
     pub fn eval(&self, flow: &Flow) -> Verdict {
-        let denied = Verdict {
-            allowed: false,
-            reason: Reason::DefaultDeny,
-            enforced: true,
-            rules: Vec::new(),
-            redirect: None,
-            auth: None,
-        };
+        let denied = Verdict::new(false, Reason::DefaultDeny, true);
         let Some(endpoint) = self.universe().endpoint(flow.subject) else {
             return denied;
         };
         let Some(policy) = self.policy_of(flow.subject) else {
             return denied;
         };
+        if policy.conflict.is_some() {
+            return Verdict::new(false, Reason::Conflict, false);
+        }
         self.judge(policy.direction(flow.direction), &endpoint.ports, flow)
-    }
-
-    /// The verdict under a policy, for an endpoint with these named ports. Only `peer`, `direction`, `protocol`
-    /// and `port` of the flow are read.
-    pub fn judge(&self, policy: &Enforced, ports: &NamedPorts, flow: &Flow) -> Verdict {
-        let matching = |action| {
-            let hits = policy.rules.iter().copied().filter(|id| {
-                let rule = self.resolved.rules.rule(*id);
-                rule.is_some_and(|rule| rule.action == action && self.matches(rule, ports, flow))
-            });
-            hits.collect::<Vec<_>>()
-        };
-        let enforced = policy.default_deny;
-        for action in [Action::Deny, Action::Allow] {
-            let rules = matching(action);
-            if !rules.is_empty() {
-                return Verdict {
-                    allowed: action == Action::Allow,
-                    reason: Reason::Rule(action),
-                    enforced,
-                    rules,
-                    redirect: None,
-                    auth: None,
-                };
-            }
-        }
-        let (allowed, reason) = match policy.default_deny {
-            false => (true, Reason::NotEnforced),
-            true if policy.localhost && flow.peer == IdentityId::HOST => (true, Reason::Localhost),
-            true => (false, Reason::DefaultDeny),
-        };
-        Verdict {
-            allowed,
-            reason,
-            enforced,
-            rules: Vec::new(),
-            redirect: None,
-            auth: None,
-        }
     }
 
     /// Whether a rule's peers and layer 4 match a flow (its subject is taken as given).
@@ -249,11 +251,21 @@ impl<'a> Model<'a> {
 
     fn l4_matches(&self, l4: &L4, ports: &NamedPorts, flow: &Flow) -> bool {
         l4.protocol == flow.protocol
-            && match &l4.ports {
-                Ports::All => true,
-                Ports::Range(first, last) => (*first..=*last).contains(&flow.port),
-                Ports::Named(name) => self.named(name, ports, flow) == Some(flow.port),
+            && self
+                .range(l4, ports, flow)
+                .is_some_and(|(first, last)| (first..=last).contains(&flow.port))
+    }
+
+    /// The ports that a rule means for a flow's destination; `None` for a name that it does not have.
+    fn range(&self, l4: &L4, ports: &NamedPorts, flow: &Flow) -> Option<(u16, u16)> {
+        match &l4.ports {
+            Ports::All => Some((0, u16::MAX)),
+            Ports::Range(first, last) => Some((*first, *last)),
+            Ports::Named(name, last) => {
+                let first = self.named(name, ports, flow)?;
+                Some((first, last.unwrap_or(first).max(first)))
             }
+        }
     }
 
     /// A named port is the destination's: the subject's own on ingress, the peer identity's on egress.
@@ -262,76 +274,5 @@ impl<'a> Model<'a> {
             Direction::Ingress => ports.get(&(name.clone(), flow.protocol)).copied(),
             Direction::Egress => self.universe().named_port(flow.peer, name, flow.protocol),
         }
-    }
-}
-
-/// Default deny and localhost for one endpoint (Cilium's computePolicyEnforcementAndRules).
-fn settle(
-    resolved: &Resolved<'_>,
-    endpoint: &Endpoint,
-    id: EndpointId,
-    settings: &Settings,
-) -> SubjectPolicy {
-    let rules = resolved.rules_of(id);
-    let direction = |direction| {
-        let of = |id: &&RuleId| {
-            resolved
-                .rules
-                .rule(**id)
-                .is_some_and(|rule| rule.direction == direction)
-        };
-        enforce(
-            resolved,
-            endpoint,
-            direction,
-            rules.iter().filter(of).copied().collect(),
-            settings,
-        )
-    };
-    SubjectPolicy {
-        ingress: direction(Direction::Ingress),
-        egress: direction(Direction::Egress),
-    }
-}
-
-fn enforce(
-    resolved: &Resolved<'_>,
-    endpoint: &Endpoint,
-    direction: Direction,
-    rules: Vec<RuleId>,
-    settings: &Settings,
-) -> Enforced {
-    // Cilium asks for the label's name alone, so a pod that carries a label `host` is exempt like the host.
-    let exempt = !settings.host_firewall && endpoint.labels.has_name("host");
-    if exempt || settings.enforcement == Enforcement::Never {
-        return Enforced {
-            default_deny: false,
-            localhost: false,
-            rules: Vec::new(),
-        };
-    }
-    if settings.enforcement == Enforcement::Always || endpoint.labels.has_name("init") {
-        let localhost =
-            direction == Direction::Ingress && settings.allow_localhost && !rules.is_empty();
-        return Enforced {
-            default_deny: true,
-            localhost: localhost && !endpoint.host,
-            rules,
-        };
-    }
-    let default_deny = rules.iter().any(|id| {
-        resolved
-            .rules
-            .rule(*id)
-            .is_some_and(|rule| rule.default_deny)
-    });
-    let localhost = default_deny
-        && direction == Direction::Ingress
-        && settings.allow_localhost
-        && !endpoint.host;
-    Enforced {
-        default_deny,
-        localhost,
-        rules,
     }
 }

@@ -1,19 +1,31 @@
 //! Step two: from policies to flat rules with explicit defaults.
 
-use crate::cidr::Cidr;
-use crate::label::{self, Key, Source};
-use crate::policy::{self, KubernetesPeer, PolicySet};
-use crate::rule::{Builder, Kind, Level, Origin, Peer, Peers, Rule, RuleSet, Services, Subject};
-use crate::selector::{Operator, Requirement, Selector};
+use std::sync::Arc;
+
+use crate::ids::PolicyId;
+use crate::inventory::Inventory;
+use crate::label::{Key, Source};
+use crate::policy::{self, Element, PolicySet, Traffic};
+use crate::port::L4;
+use crate::rule::{Action, Builder, Direction, Origin, Rule, RuleSet, Services, Subject};
+use crate::selector::{Operator, Requirement};
 use crate::settings::Settings;
 
+/// CIDR groups as prefixes.
+mod group;
+/// The other side of an entry.
+mod peers;
 /// Which pods a selector can mean: namespace and cluster requirements that policies leave out.
-mod scope;
+pub(crate) mod scope;
+/// Services as their backends.
+mod service;
 
-/// Flattens policies into rules: scopes selectors, spells out entities and defaults.
-pub fn normalise(policies: &PolicySet, settings: &Settings) -> RuleSet {
+/// Flattens policies into rules: scopes selectors, spells out entities, groups, services and defaults. Of the
+/// inventory only CIDR groups, services and their backends are read.
+pub fn normalise(policies: &PolicySet, inventory: &Inventory, settings: &Settings) -> RuleSet {
     let mut pass = Pass {
         builder: Builder::new(),
+        inventory,
         settings,
     };
     for policy in policies.policies() {
@@ -24,7 +36,18 @@ pub fn normalise(policies: &PolicySet, settings: &Settings) -> RuleSet {
 
 struct Pass<'a> {
     builder: Builder,
+    inventory: &'a Inventory,
     settings: &'a Settings,
+}
+
+/// What a policy's entries share.
+struct Context<'a> {
+    id: PolicyId,
+    info: &'a crate::rule::Policy,
+    rule: &'a policy::Rule,
+    subject: Subject,
+    /// Whether the subject names the init identity.
+    initial: bool,
 }
 
 impl Pass<'_> {
@@ -32,142 +55,90 @@ impl Pass<'_> {
         let id = self.builder.policy(policy.info.clone());
         for rule in &policy.rules {
             let selector = scope::subject(&rule.subject.value, &policy.info);
-            let initial = scope::speaks_of_init(&rule.subject.value);
-            let subject = Subject {
-                selector: self.builder.selector(selector),
-                namespace: policy.info.namespace.clone(),
-                node: rule.node,
+            let context = Context {
+                id,
+                info: &policy.info,
+                rule,
+                subject: Subject {
+                    selector: self.builder.selector(selector),
+                    namespace: policy.info.namespace.clone(),
+                    node: rule.node,
+                },
+                initial: scope::speaks_of_init(&rule.subject.value),
             };
             for entry in &rule.entries {
-                let peers = self.peers(entry, &policy.info, initial);
-                let services = entry.services.clone();
-                let origin = Origin {
-                    policy: id,
-                    path: entry.path.clone(),
-                    span: entry.span,
-                    subject: rule.subject.span,
-                };
-                let [ingress, egress] = rule.default_deny;
-                let written = if entry.direction == crate::rule::Direction::Ingress {
-                    ingress
-                } else {
-                    egress
-                };
-                self.builder.rule(Rule {
-                    origin,
-                    direction: entry.direction,
-                    action: entry.action,
-                    subject: subject.clone(),
-                    level: Level::NORMAL,
-                    peers,
-                    beside: Vec::new(),
-                    services,
-                    l7: None,
-                    auth: None,
-                    log: None,
-                    unresolved: false,
-                    default_deny: written || !self.settings.non_default_deny,
-                });
+                self.entry(&context, entry);
             }
         }
     }
 
-    /// In Cilium's kinds an entry that speaks of neither peers nor layer 4 matches nothing; in Kubernetes' it
-    /// matches everything.
-    fn peers(
+    /// One rule for all elements without layer 7, one for each element with it, in the order of the elements.
+    fn entry(&mut self, context: &Context<'_>, entry: &policy::Entry) {
+        let resolved = self.peers(context, entry);
+        let mut plain: Option<Vec<L4>> = None;
+        let elements = match &entry.traffic {
+            Traffic::Any => {
+                return self.rule(context, entry, &resolved, Services::All, None);
+            }
+            Traffic::Of(elements) => elements,
+        };
+        for element in elements {
+            if element.l7.is_some() {
+                let services = Services::Of(element.l4.clone());
+                self.rule(context, entry, &resolved, services, Some(element));
+            } else {
+                plain.get_or_insert_default().extend_from_slice(&element.l4);
+            }
+        }
+        if let Some(l4) = plain {
+            self.rule(context, entry, &resolved, Services::Of(l4), None);
+        }
+    }
+
+    fn rule(
         &mut self,
+        context: &Context<'_>,
         entry: &policy::Entry,
-        policy: &crate::rule::Policy,
-        initial: bool,
-    ) -> Peers {
-        match &entry.peers {
-            policy::Peers::Absent
-                if entry.services == Services::All && policy.kind != Kind::Knp =>
-            {
-                Peers::Of(Vec::new())
-            }
-            policy::Peers::Absent => Peers::Any,
-            policy::Peers::Endpoints(list) => {
-                let scoped = list
-                    .iter()
-                    .map(|selector| scope::peer(selector, policy, initial, self.settings));
-                self.selectors(scoped.collect())
-            }
-            policy::Peers::Entities(list) => {
-                if list.iter().any(|entity| &**entity == "all") {
-                    return Peers::Any;
-                }
-                let settings = self.settings;
-                self.selectors(
-                    list.iter()
-                        .flat_map(|entity| entity_selectors(entity, settings))
-                        .collect(),
-                )
-            }
-            policy::Peers::Cidrs(list) => Peers::Of(
-                list.iter()
-                    .map(|(cidr, except)| self.block(*cidr, except))
-                    .collect(),
+        resolved: &peers::Resolved,
+        services: Services,
+        element: Option<&Element>,
+    ) {
+        let several = matches!(&entry.traffic, Traffic::Of(elements) if elements.len() > 1);
+        let (path, span) = match element.filter(|_| several) {
+            Some(element) => (
+                Arc::from(format!("{}.{}", entry.path, element.path)),
+                element.span,
             ),
-            policy::Peers::Kubernetes(list) => {
-                let peers = list.iter().map(|peer| match peer {
-                    KubernetesPeer::Block(cidr, except) => self.block(*cidr, except),
-                    KubernetesPeer::Pods { pods, namespaces } => {
-                        let selector =
-                            scope::kubernetes(pods, namespaces.as_ref(), policy, self.settings);
-                        let id = self.builder.selector(selector);
-                        self.builder.peer(Peer::Labels(id))
-                    }
-                });
-                Peers::Of(peers.collect())
-            }
-        }
-    }
-
-    fn selectors(&mut self, selectors: Vec<Selector>) -> Peers {
-        if selectors.iter().any(Selector::is_wildcard) {
-            return Peers::Any;
-        }
-        let ids = selectors.into_iter().map(|selector| {
-            let id = self.builder.selector(selector);
-            self.builder.peer(Peer::Labels(id))
+            None => (entry.path.clone(), entry.span),
+        };
+        let [ingress, egress] = context.rule.default_deny;
+        let written = match entry.direction {
+            Direction::Ingress => ingress,
+            Direction::Egress => egress,
+        };
+        // The switch is about `enableDefaultDeny`, which ClusterNetworkPolicy does not have.
+        let forced = !self.settings.non_default_deny && !context.info.kind.has_levels();
+        let allows = entry.action == Action::Allow;
+        self.builder.rule(Rule {
+            origin: Origin {
+                policy: context.id,
+                path,
+                span,
+                subject: context.rule.subject.span,
+            },
+            direction: entry.direction,
+            action: entry.action,
+            level: entry.level,
+            subject: context.subject.clone(),
+            peers: resolved.peers.clone(),
+            beside: resolved.beside.clone(),
+            services,
+            l7: element.and_then(|element| element.l7.clone()),
+            auth: entry.auth.filter(|_| allows),
+            log: context.rule.log.clone(),
+            unresolved: resolved.unresolved,
+            default_deny: written || forced,
         });
-        Peers::Of(ids.collect())
-    }
-
-    fn block(&mut self, cidr: Cidr, except: &[Cidr]) -> crate::ids::PeerId {
-        self.builder.peer(Peer::Cidr(cidr, except.to_vec()))
-    }
-}
-
-/// The selectors an entity stands for (Cilium's entity table). `all` is handled by the caller.
-fn entity_selectors(entity: &str, settings: &Settings) -> Vec<Selector> {
-    let reserved = |names: &[&str]| {
-        names
-            .iter()
-            .map(|name| Selector::reserved(name))
-            .collect::<Vec<_>>()
-    };
-    match entity {
-        "world" => reserved(&["world", "world-ipv4", "world-ipv6"]),
-        "cluster" => {
-            let mut all = reserved(&[
-                "host",
-                "remote-node",
-                "init",
-                "ingress",
-                "health",
-                "unmanaged",
-                "kube-apiserver",
-            ]);
-            let key = Key::new(Source::K8s, label::CLUSTER);
-            all.push(Selector::new([Requirement::equals(
-                key,
-                settings.cluster.clone(),
-            )]));
-            all
-        }
-        one => reserved(&[one]),
     }
 }
 

@@ -11,7 +11,10 @@ use policyc_syntax::ast;
 use rayon::prelude::*;
 
 use crate::cidr::Cidr;
-use crate::rule::{self, Action, Direction, Services};
+use crate::fqdn::Fqdn;
+use crate::l7::{self, Auth};
+use crate::port::L4;
+use crate::rule::{self, Action, Direction, Level};
 use crate::selector::Selector;
 use crate::settings::Settings;
 use crate::validate;
@@ -47,6 +50,8 @@ pub struct Rule {
     pub node: bool,
     /// Whether a direction is put into default deny: ingress, egress.
     pub default_deny: [bool; 2],
+    /// `log.value`.
+    pub log: Option<Arc<str>>,
     /// Entries of all sections.
     pub entries: Vec<Entry>,
 }
@@ -62,10 +67,36 @@ pub struct Entry {
     pub direction: Direction,
     /// What it does.
     pub action: Action,
+    /// When it is asked.
+    pub level: Level,
     /// The other side.
     pub peers: Peers,
-    /// Layer 4; everything if the entry does not speak of it.
-    pub services: Services,
+    /// Layer 4, and layer 7 with it.
+    pub traffic: Traffic,
+    /// `authentication.mode`.
+    pub auth: Option<Auth>,
+}
+
+/// Layers 4 and 7 of an entry.
+#[derive(Clone, Debug)]
+pub enum Traffic {
+    /// Not spoken of: everything.
+    Any,
+    /// Any of these.
+    Of(Vec<Element>),
+}
+
+/// An element of `toPorts`, or all of `icmps`.
+#[derive(Clone, Debug)]
+pub struct Element {
+    /// Path within the entry, e.g. `toPorts[0]`.
+    pub path: Arc<str>,
+    /// The element.
+    pub span: Span,
+    /// Its protocols and ports; nothing matches if there are none.
+    pub l4: Vec<L4>,
+    /// What a proxy looks at; never [`l7::Rules::is_empty`].
+    pub l7: Option<Arc<l7::Rules>>,
 }
 
 /// The other side of an entry, as written.
@@ -77,13 +108,50 @@ pub enum Peers {
     Endpoints(Vec<Selector>),
     /// Entities by name.
     Entities(Vec<Arc<str>>),
+    /// Other nodes by label.
+    Nodes(Vec<Selector>),
     /// Prefixes with exceptions.
-    Cidrs(Vec<(Cidr, Vec<Cidr>)>),
+    Cidrs(Vec<Block>),
+    /// Services of the cluster; never empty.
+    Services(Vec<Service>),
+    /// Groups that an operator turns into prefixes, by their canonical text; never empty.
+    Groups(Vec<Arc<str>>),
+    /// Names in DNS; never empty.
+    Fqdns(Vec<Fqdn>),
     /// Peers of a Kubernetes NetworkPolicy; `Absent` means anyone there.
     Kubernetes(Vec<KubernetesPeer>),
 }
 
-/// A peer of a Kubernetes NetworkPolicy.
+/// Addresses outside the cluster.
+#[derive(Clone, Debug)]
+pub enum Block {
+    /// A prefix, less its exceptions.
+    Cidr(Cidr, Vec<Cidr>),
+    /// The CiliumCIDRGroup of a name, less exceptions.
+    Group(Arc<str>, Vec<Cidr>),
+    /// The CiliumCIDRGroups with such labels, less exceptions.
+    Groups(Selector, Vec<Cidr>),
+}
+
+/// An element of `toServices`.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The namespace; any if `None`.
+    pub namespace: Option<Arc<str>>,
+    /// Which services of it.
+    pub which: Which,
+}
+
+/// Services by name or label.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// The one of this name.
+    Named(Arc<str>),
+    /// Those with such labels.
+    Labelled(Selector),
+}
+
+/// A peer of a Kubernetes NetworkPolicy or ClusterNetworkPolicy.
 #[derive(Clone, Debug)]
 pub enum KubernetesPeer {
     /// Pods by their labels and their namespace's; no namespace selector means the policy's own namespace.
@@ -93,8 +161,16 @@ pub enum KubernetesPeer {
         /// `namespaceSelector`, on the namespace's own labels.
         namespaces: Option<Selector>,
     },
-    /// `ipBlock`.
+    /// `ipBlock`, or one of `networks`.
     Block(Cidr, Vec<Cidr>),
+    /// `namespaces` of a ClusterNetworkPolicy: pods of such namespaces, in any cluster.
+    Namespaces(Selector),
+    /// `nodes` of a ClusterNetworkPolicy.
+    Nodes(Selector),
+    /// One of `domainNames` of a ClusterNetworkPolicy.
+    Fqdn(Fqdn),
+    /// Anyone at all.
+    Everyone,
 }
 
 impl PolicySet {

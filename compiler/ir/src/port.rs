@@ -71,8 +71,8 @@ pub enum Ports {
     All,
     /// From the first to the last, both included.
     Range(u16, u16),
-    /// Whatever number the destination pod gives this name.
-    Named(Arc<str>),
+    /// From whatever number the destination pod gives this name, to an `endPort` above it if there is one.
+    Named(Arc<str>, Option<u16>),
 }
 
 /// One alternative of a rule's layer 4: a protocol and its ports.
@@ -91,7 +91,8 @@ impl fmt::Display for L4 {
             Ports::All => write!(f, "{protocol}"),
             Ports::Range(first, last) if first == last => write!(f, "{protocol}/{first}"),
             Ports::Range(first, last) => write!(f, "{protocol}/{first}-{last}"),
-            Ports::Named(name) => write!(f, "{protocol}/{name}"),
+            Ports::Named(name, None) => write!(f, "{protocol}/{name}"),
+            Ports::Named(name, Some(last)) => write!(f, "{protocol}/{name}-{last}"),
         }
     }
 }

@@ -5,86 +5,25 @@ use std::fmt::Write as _;
 use policyc_diag::{SourceMap, Span};
 
 use crate::ids::EndpointId;
+use crate::l7::{self, Content};
 use crate::model::{Enforced, Model};
-use crate::policy::{Entry, KubernetesPeer, Peers as Written, PolicySet};
+use crate::port::L4;
 use crate::resolve::Resolved;
-use crate::rule::{Action, Direction, Peer, Peers, RuleSet, Services};
+use crate::rule::{Action, Direction, Level, Peer, Peers, RuleSet, Services};
+
+/// Policies as they were written.
+mod written;
+
+pub use written::policies;
 
 // Writing to a `String` cannot fail, so results of `write!` are dropped throughout.
 
-/// Policies after validation.
-pub fn policies(set: &PolicySet, sources: &SourceMap) -> String {
-    let mut out = String::new();
-    for policy in set.policies() {
-        let _ = writeln!(
-            out,
-            "{} @ {}",
-            policy.info,
-            place(sources, policy.info.span)
-        );
-        for rule in &policy.rules {
-            let kind = if rule.node { "nodes" } else { "endpoints" };
-            let [ingress, egress] = rule.default_deny;
-            let _ = writeln!(
-                out,
-                "  {kind} {} (default deny: ingress {ingress}, egress {egress})",
-                rule.subject.value
-            );
-            for entry in &rule.entries {
-                let action = action_name(entry.action);
-                let peers = written_peers(entry);
-                let _ = writeln!(
-                    out,
-                    "    {} {action} {peers} on {}",
-                    entry.path,
-                    services(&entry.services)
-                );
-            }
-        }
-    }
-    out
-}
-
-fn written_peers(entry: &Entry) -> String {
-    let braces = |items: Vec<String>| format!("[{}]", items.join("; "));
-    match &entry.peers {
-        Written::Absent => "unspecified".to_owned(),
-        Written::Endpoints(list) => braces(list.iter().map(ToString::to_string).collect()),
-        Written::Entities(list) => format!(
-            "entities {}",
-            braces(list.iter().map(ToString::to_string).collect())
-        ),
-        Written::Cidrs(list) => braces(
-            list.iter()
-                .map(|(cidr, except)| block(cidr, except))
-                .collect(),
-        ),
-        Written::Kubernetes(list) => braces(
-            list.iter()
-                .map(|peer| match peer {
-                    KubernetesPeer::Block(cidr, except) => block(cidr, except),
-                    KubernetesPeer::Pods {
-                        pods,
-                        namespaces: None,
-                    } => pods.to_string(),
-                    KubernetesPeer::Pods {
-                        pods,
-                        namespaces: Some(namespaces),
-                    } => {
-                        format!("{pods} in namespaces {namespaces}")
-                    }
-                })
-                .collect(),
-        ),
-    }
-}
-
-fn block(cidr: &crate::cidr::Cidr, except: &[crate::cidr::Cidr]) -> String {
+fn block(cidr: &impl ToString, except: &[crate::cidr::Cidr]) -> String {
     if except.is_empty() {
         return cidr.to_string();
     }
     let except: Vec<_> = except.iter().map(ToString::to_string).collect();
-    format!("{cidr} except {}", except.join(" "))
+    format!("{} except {}", cidr.to_string(), except.join(" "))
 }
 
 /// Rules after normalising.
@@ -92,6 +31,7 @@ pub fn rules(rules: &RuleSet, sources: &SourceMap) -> String {
     let mut out = String::new();
     for (id, rule) in rules.iter() {
         let (direction, action) = (rule.direction.name(), action_name(rule.action));
+        let level = level(rule.level);
         let isolates = if rule.default_deny {
             ", default deny"
         } else {
@@ -100,7 +40,7 @@ pub fn rules(rules: &RuleSet, sources: &SourceMap) -> String {
         let at = place(sources, rule.origin.span);
         let _ = writeln!(
             out,
-            "r{} {}: {direction} {action}{isolates} @ {at}",
+            "r{} {}: {direction} {action}{level}{isolates} @ {at}",
             id.0,
             rules.name(id)
         );
@@ -112,8 +52,61 @@ pub fn rules(rules: &RuleSet, sources: &SourceMap) -> String {
         let _ = writeln!(out, "  {kind} {}", rules.selector(rule.subject.selector));
         let _ = writeln!(out, "  peers {}", peers(rules, &rule.peers));
         let _ = writeln!(out, "  on {}", services(&rule.services));
+        if let Some(l7) = &rule.l7 {
+            let _ = writeln!(out, "  through {}", layer7(l7));
+        }
+        if let Some(auth) = rule.auth {
+            let _ = writeln!(out, "  authentication {}", auth.name());
+        }
     }
     out
+}
+
+/// Nothing for the level that most rules have.
+fn level(level: Level) -> String {
+    if level == Level::NORMAL {
+        return String::new();
+    }
+    let (whole, part) = (level.priority / 100, level.priority % 100);
+    format!(" at {} {whole}.{part:02}", level.tier.name())
+}
+
+/// What a proxy looks at, as people read it.
+pub fn layer7(l7: &l7::Rules) -> String {
+    let mut parts = Vec::new();
+    if let Some(listener) = &l7.listener {
+        parts.push(format!("listener {}", listener.name));
+    }
+    match &l7.content {
+        Content::None => {}
+        Content::Http(rules) => parts.push(format!("http [{}]", joined(rules))),
+        Content::Dns(names) => parts.push(format!("dns [{}]", joined(names))),
+        Content::Kafka(rules) => parts.push(format!("kafka, {} rules", rules.len())),
+        Content::Generic(generic) => {
+            parts.push(format!(
+                "{}, {} rules",
+                generic.protocol,
+                generic.rules.len()
+            ));
+        }
+    }
+    if !l7.server_names.is_empty() {
+        parts.push(format!("server names [{}]", joined(&l7.server_names)));
+    }
+    for (name, tls) in [
+        ("terminating", &l7.terminating),
+        ("originating", &l7.originating),
+    ] {
+        if let Some(tls) = tls {
+            parts.push(format!("{name} TLS with {}/{}", tls.secret.0, tls.secret.1));
+        }
+    }
+    parts.join(", ")
+}
+
+fn joined<T: ToString>(items: &[T]) -> String {
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+    items.join("; ")
 }
 
 fn peers(rules: &RuleSet, peers: &Peers) -> String {
@@ -146,13 +139,16 @@ pub fn peer(rules: &RuleSet, peer: &Peer) -> String {
 fn services(services: &Services) -> String {
     match services {
         Services::All => "any protocol".to_owned(),
-        Services::Of(list) if list.is_empty() => "nothing".to_owned(),
-        Services::Of(list) => list
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(" "),
+        Services::Of(list) => ports(list),
     }
+}
+
+fn ports(list: &[L4]) -> String {
+    if list.is_empty() {
+        return "nothing".to_owned();
+    }
+    let list: Vec<_> = list.iter().map(ToString::to_string).collect();
+    list.join(" ")
 }
 
 const fn action_name(action: Action) -> &'static str {

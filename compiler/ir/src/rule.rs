@@ -79,6 +79,17 @@ pub enum Tier {
     Baseline,
 }
 
+impl Tier {
+    /// Lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Normal => "normal",
+            Self::Baseline => "baseline",
+        }
+    }
+}
+
 /// The kind of object a policy is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -101,6 +112,21 @@ impl Kind {
             Self::Knp => "knp",
             Self::Kcnp => "kcnp",
         }
+    }
+
+    /// How Cilium names objects of this kind among its resources.
+    pub const fn resource(self) -> &'static str {
+        match self {
+            Self::Cnp => "cnp",
+            Self::Ccnp => "ccnp",
+            Self::Knp => "netpol",
+            Self::Kcnp => "clusternetpol",
+        }
+    }
+
+    /// Whether its rules have tiers and priorities.
+    pub const fn has_levels(self) -> bool {
+        matches!(self, Self::Kcnp)
     }
 
     /// The Kubernetes kind.

@@ -150,6 +150,22 @@ impl Universe {
         IdentityId::at(self.identities.len() - 1)
     }
 
+    /// Adds an identity with a prefix and gives it the prefix' addresses.
+    pub fn add_outside(&mut self, identity: Identity) -> IdentityId {
+        let cidr = identity.cidr;
+        let identity = self.add_identity(identity);
+        if let Some(cidr) = cidr {
+            self.own(
+                cidr,
+                Owner {
+                    identity,
+                    node: None,
+                },
+            );
+        }
+        identity
+    }
+
     /// Adds an identity for a prefix outside the cluster and gives it the prefix' addresses.
     pub fn add_cidr(&mut self, cidr: Cidr) -> IdentityId {
         let family = if cidr.is_ipv4() {
@@ -157,19 +173,11 @@ impl Universe {
         } else {
             "world-ipv6"
         };
-        let identity = self.add_identity(Identity {
+        self.add_outside(Identity {
             labels: Labels::reserved(&[family]),
             cidr: Some(cidr),
             names: Vec::new(),
-        });
-        self.own(
-            cidr,
-            Owner {
-                identity,
-                node: None,
-            },
-        );
-        identity
+        })
     }
 
     /// Adds a node.

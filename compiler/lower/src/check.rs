@@ -127,7 +127,7 @@ fn points(model: &Model<'_>, key: &Key<'_>) -> Vec<(Protocol, u16)> {
             match &l4.ports {
                 Ports::All => {}
                 Ports::Range(first, last) => add(l4.protocol, *first, *last),
-                Ports::Named(name) => {
+                Ports::Named(name, last) => {
                     let own = key.ports.get(&(name.clone(), l4.protocol)).copied();
                     let identities = 0..model.universe().identities().len();
                     let peers = identities.filter_map(|at| {
@@ -136,7 +136,7 @@ fn points(model: &Model<'_>, key: &Key<'_>) -> Vec<(Protocol, u16)> {
                             .named_port(IdentityId::at(at), name, l4.protocol)
                     });
                     for number in own.into_iter().chain(peers) {
-                        add(l4.protocol, number, number);
+                        add(l4.protocol, number, last.unwrap_or(number).max(number));
                     }
                 }
             }

@@ -36,7 +36,7 @@ pub(crate) struct Judged {
 pub(crate) fn names_ports(model: &Model<'_>, enforced: &Enforced) -> bool {
     alternatives(model, enforced)
         .iter()
-        .any(|l4| matches!(l4.ports, Ports::Named(_)))
+        .any(|l4| matches!(l4.ports, Ports::Named(..)))
 }
 
 /// Partitions and judges one table.
@@ -126,17 +126,22 @@ fn peer_classes(
 fn numbers_of_names<'a>(
     model: &Model<'_>,
     alternatives: &BTreeSet<&'a L4>,
-) -> BTreeMap<(&'a Arc<str>, Protocol, u16), Vec<IdentityId>> {
+) -> BTreeMap<(&'a Arc<str>, Protocol, u16, u16), Vec<IdentityId>> {
     let mut numbers: BTreeMap<_, Vec<IdentityId>> = BTreeMap::new();
     for l4 in alternatives {
-        let Ports::Named(name) = &l4.ports else {
+        let Ports::Named(name, last) = &l4.ports else {
             continue;
         };
         for at in 0..model.universe().identities().len() {
             let identity = IdentityId::at(at);
             if let Some(number) = model.universe().named_port(identity, name, l4.protocol) {
                 numbers
-                    .entry((name, l4.protocol, number))
+                    .entry((
+                        name,
+                        l4.protocol,
+                        number,
+                        last.unwrap_or(number).max(number),
+                    ))
                     .or_default()
                     .push(identity);
             }
@@ -242,9 +247,11 @@ fn ranges(
             Ports::Range(first, last) => {
                 ranges.insert((l4.protocol, *first, *last));
             }
-            Ports::Named(name) => {
-                let own = key.ports.get(&(name.clone(), l4.protocol));
-                ranges.extend(own.map(|number| (l4.protocol, *number, *number)));
+            Ports::Named(name, last) => {
+                let own = key.ports.get(&(name.clone(), l4.protocol)).copied();
+                ranges.extend(
+                    own.map(|number| (l4.protocol, number, last.unwrap_or(number).max(number))),
+                );
             }
         }
     }
@@ -253,7 +260,7 @@ fn ranges(
         ranges.extend(
             numbers
                 .into_keys()
-                .map(|(_, protocol, number)| (protocol, number, number)),
+                .map(|(_, protocol, first, last)| (protocol, first, last)),
         );
     }
     ranges.into_iter().collect()

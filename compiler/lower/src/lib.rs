@@ -21,6 +21,8 @@ mod image;
 mod ipcache;
 /// Text form.
 mod print;
+/// What the daemon does not enforce yet.
+mod refuse;
 
 use std::collections::BTreeMap;
 
@@ -53,7 +55,7 @@ pub struct Target {
 /// What cannot be enforced, tables beyond the limits of the maps, or (an internal fault) tables that decide
 /// otherwise than the model.
 pub fn lower(model: &Model<'_>, target: &Target) -> Result<Image, Vec<Diagnostic>> {
-    refuse(model, target)?;
+    refuse::refuse(model, target)?;
     let bound = bound_endpoints(model, target);
     let distinct = distinct(model, &bound);
     let judged: Vec<_> = distinct
@@ -130,35 +132,6 @@ fn bound_endpoints(model: &Model<'_>, target: &Target) -> Vec<EndpointId> {
     all.filter(|(_, endpoint)| wanted(endpoint))
         .map(|(at, _)| EndpointId::at(at))
         .collect()
-}
-
-/// Node policies and missing pod ranges.
-fn refuse(model: &Model<'_>, target: &Target) -> Result<(), Vec<Diagnostic>> {
-    let rules = model.resolved.rules;
-    let mut refused = Vec::new();
-    for (id, rule) in rules.iter().filter(|(_, rule)| rule.subject.node) {
-        let message = format!(
-            "`{}` selects nodes, which policyd does not enforce yet",
-            rules.name(id)
-        );
-        let diagnostic = Diagnostic::new(codes::NOT_SUPPORTED, message)
-            .label(rule.origin.subject, "selects nodes");
-        refused.push(
-            diagnostic.help("build without this policy; `check` and `verdicts` do understand it"),
-        );
-    }
-    if target.pod_ranges.is_empty() {
-        let message = "the inventory does not say which address ranges pods get";
-        let diagnostic = Diagnostic::new(codes::POD_RANGES, message)
-            .help("add Node objects with `spec.podCIDRs` to the inventory, or give each range with `--pod-cidr`")
-            .note("without them a pod that is not in the inventory would count as an address outside the cluster");
-        refused.push(diagnostic);
-    }
-    if refused.is_empty() {
-        Ok(())
-    } else {
-        Err(refused)
-    }
 }
 
 fn limit(error: &assemble::LimitError) -> Vec<Diagnostic> {

@@ -163,8 +163,8 @@ fn build<T>(
     then: impl FnOnce(&Model<'_>) -> T,
 ) -> T {
     let (policies, _) = PolicySet::admit(&parse(policies), settings);
-    let rules = normalise::normalise(&policies, settings);
     let (inventory, _) = Inventory::read(&parse(&[cluster]));
+    let rules = normalise::normalise(&policies, &inventory, settings);
     let universe = inventory::universe(&inventory, &rules, settings, None);
     let resolved = Resolved::new(&rules, &universe);
     then(&Model::build(&resolved, settings))

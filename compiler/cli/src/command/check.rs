@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use policyc_diag::{Diagnostic, codes};
 use policyc_ir::lint;
+use policyc_ir::model::Model;
 use policyc_ir::resolve::Resolved;
 use policyc_ir::settings::Settings;
 use policyc_verify::{Options, Stats};
@@ -23,11 +24,13 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     front
         .diagnostics
         .extend(front.documents.iter().flat_map(lint::written));
+    front.diagnostics.extend(lint::open_services(&front.rules));
     if front.has_inventory {
         let universe = front.universe(&settings, None);
-        front
-            .diagnostics
-            .extend(lint::matched(&Resolved::new(&front.rules, &universe)));
+        let resolved = Resolved::new(&front.rules, &universe);
+        let mut found = lint::matched(&resolved);
+        found.extend(lint::conflicts(&Model::build(&resolved, &settings)));
+        front.diagnostics.extend(found);
     }
     let options = Options {
         total: Duration::from_secs(args.deadline),

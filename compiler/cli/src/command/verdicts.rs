@@ -1,16 +1,13 @@
 //! `policyc verdicts`: flows in, verdicts out, one JSON line each.
 
-use std::net::IpAddr;
-
 use policyc_diag::Diagnostic;
 use policyc_diag::{SourceMap, Span, codes};
-use policyc_ir::ids::{EndpointId, IdentityId};
-use policyc_ir::inventory::Pod;
-use policyc_ir::model::{Flow, Model, Reason, Verdict};
+use policyc_ir::l7::Auth;
+use policyc_ir::model::{Demand, Flow, Model, Reason, Verdict};
 use policyc_ir::port::Protocol;
 use policyc_ir::resolve::Resolved;
 use policyc_ir::rule::{Action, Direction};
-use policyc_ir::universe::{RESERVED, Universe};
+use policyc_ir::universe::Universe;
 use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,7 +15,7 @@ use serde_json::{Value, json};
 use crate::args::Verdicts;
 use crate::exit::{Error, Exit};
 use crate::pipeline::{self, Front};
-use crate::{input, output};
+use crate::{input, l7, output, party};
 
 /// A question as written.
 #[derive(Deserialize)]
@@ -48,18 +45,17 @@ pub(crate) fn run(args: &Verdicts) -> Result<Exit, Error> {
         );
         return Ok(Exit::Undecided);
     }
-    let universe = front.universe(&settings, args.node.as_deref());
+    let lines = flows.text.lines().enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+    let questions: Vec<_> = lines.map(|(at, line)| (at, read(line))).collect();
+    let mut universe = front.universe(&settings, args.node.as_deref());
+    let asked = questions.iter().filter_map(|(_, read)| read.as_ref().ok());
+    party::add_names(&mut universe, &front, asked.map(|question| &*question.peer));
     let resolved = Resolved::new(&front.rules, &universe);
     let model = Model::build(&resolved, &settings);
-    let lines: Vec<_> = flows
-        .text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .collect();
-    let answers: Vec<_> = lines
+    let answers: Vec<_> = questions
         .par_iter()
-        .map(|(at, line)| answer(&model, &front, *at, line))
+        .map(|(at, question)| answer(&model, &front, *at, question))
         .collect();
     let mut exit = Exit::Clean;
     for line in rejected {
@@ -112,11 +108,15 @@ fn rejected(front: &Front) -> Vec<Value> {
     lines.collect()
 }
 
+fn read(line: &str) -> Result<Question, String> {
+    serde_json::from_str(line).map_err(|error| format!("not a flow: {error}"))
+}
+
 fn answer(
     model: &Model<'_>,
     front: &Front,
     at: usize,
-    line: &str,
+    question: &Result<Question, String>,
 ) -> Result<Value, (Value, String)> {
     let place = |message: String| {
         format!(
@@ -125,11 +125,12 @@ fn answer(
             at + 1
         )
     };
-    let question: Question = serde_json::from_str(line)
-        .map_err(|error| (Value::Null, place(format!("not a flow: {error}"))))?;
+    let question = question
+        .as_ref()
+        .map_err(|message| (Value::Null, place(message.clone())))?;
     let id = question.id.clone();
     let flow =
-        flow(model.universe(), front, &question).map_err(|message| (id.clone(), place(message)))?;
+        flow(model.universe(), front, question).map_err(|message| (id.clone(), place(message)))?;
     Ok(render(&model.eval(&flow), &id, model, &front.sources))
 }
 
@@ -147,116 +148,56 @@ fn flow(universe: &Universe, front: &Front, question: &Question) -> Result<Flow,
         .or_else(|| question.protocol.parse().ok().map(Protocol));
     let protocol = protocol.ok_or_else(|| format!("`{}` is no protocol", question.protocol))?;
     Ok(Flow {
-        subject: subject(universe, front, &question.subject)?,
+        subject: party::subject(universe, front, &question.subject)?,
         direction,
-        peer: peer(universe, front, &question.peer)?,
+        peer: party::peer(universe, front, &question.peer)?,
         protocol,
         port: question.port,
     })
 }
 
-/// A pod by name, or the host; a pod on the host's network is the host.
-fn subject(universe: &Universe, front: &Front, name: &str) -> Result<EndpointId, String> {
-    if let Some(id) = universe.find(name) {
-        return Ok(id);
-    }
-    match host_pod(front, name) {
-        Some(_) => universe
-            .find("host")
-            .ok_or_else(|| "the inventory has no node".to_owned()),
-        None => Err(format!("the inventory has no pod `{name}`")),
-    }
-}
-
-/// The pod of a name, if it shares its node's network.
-fn host_pod<'a>(front: &'a Front, name: &str) -> Option<&'a Pod> {
-    let (namespace, pod) = name.split_once('/')?;
-    let pod = front.inventory.pods.get(&(namespace.into(), pod.into()))?;
-    pod.host_network.then_some(pod)
-}
-
-fn peer(universe: &Universe, front: &Front, name: &str) -> Result<IdentityId, String> {
-    if let Some(address) = name.strip_prefix("ip:") {
-        let address: IpAddr = address
-            .parse()
-            .map_err(|_| format!("`{address}` is no IP address"))?;
-        return Ok(universe.identity_of(address));
-    }
-    if let Some(node) = name.strip_prefix("node:") {
-        return node_identity(universe, front, node);
-    }
-    let entity = name.strip_prefix("entity:").unwrap_or(name);
-    if let Some(id) = IdentityId::reserved(entity) {
-        return Ok(id);
-    }
-    if let Some(id) = universe.find(name).and_then(|id| universe.endpoint(id)) {
-        return Ok(id.identity);
-    }
-    match host_pod(front, name).map(|pod| pod.node.as_deref()) {
-        Some(Some(node)) => node_identity(universe, front, node),
-        Some(None) => Err(format!(
-            "pod `{name}` is on its node's network, but has no node yet"
-        )),
-        None => {
-            let known = RESERVED.iter().map(|(entity, _)| *entity);
-            let hint =
-                policyc_diag::suggest::did_you_mean(entity, known).map(|hint| format!("; {hint}"));
-            Err(format!(
-                "no pod, node, address or entity is called `{name}`{}",
-                hint.unwrap_or_default()
-            ))
-        }
-    }
-}
-
-fn node_identity(universe: &Universe, front: &Front, name: &str) -> Result<IdentityId, String> {
-    let node = front
-        .inventory
-        .nodes
-        .iter()
-        .find(|node| &*node.name == name);
-    let node = node.ok_or_else(|| format!("the inventory has no node `{name}`"))?;
-    let local = universe
-        .local_node()
-        .and_then(|id| universe.nodes().get(id.index()));
-    if local.is_some_and(|local| &**local == name) {
-        return Ok(IdentityId::HOST);
-    }
-    let address = node.addresses.first();
-    Ok(address.map_or(IdentityId::REMOTE_NODE, |address| {
-        universe.identity_of(*address)
-    }))
-}
-
 fn render(verdict: &Verdict, id: &Value, model: &Model<'_>, sources: &SourceMap) -> Value {
     let rules = model.resolved.rules;
-    let matched: Vec<_> = verdict
-        .rules
-        .iter()
-        .filter_map(|rule| {
-            rules
-                .rule(*rule)
-                .map(|written| (rules.name(*rule), written.origin.span))
-        })
-        .map(|(name, span)| {
-            let line = sources.place(span.file, span.start).line;
-            json!({"rule": name, "file": sources.name(span.file), "line": line})
-        })
-        .collect();
+    let matched = verdict.rules.iter().filter_map(|id| {
+        let span = rules.rule(*id)?.origin.span;
+        let line = sources.place(span.file, span.start).line;
+        Some(json!({"rule": rules.name(*id), "file": sources.name(span.file), "line": line}))
+    });
+    let outcome = match (&verdict.reason, verdict.allowed, &verdict.redirect) {
+        (Reason::Conflict, ..) => "error",
+        (_, false, _) => "deny",
+        (_, true, None) => "allow",
+        (_, true, Some(_)) => "redirect",
+    };
     let mut value = json!({
         "id": id,
-        "verdict": if verdict.allowed { "allow" } else { "deny" },
+        "verdict": outcome,
         "enforced": verdict.enforced,
-        "auth": "",
-        "derived_from": matched,
+        "auth": verdict.auth.map(demand).unwrap_or_default(),
+        "derived_from": matched.collect::<Vec<_>>(),
     });
     let reason = match verdict.reason {
-        Reason::Rule(Action::Deny) => Some("policy"),
-        Reason::DefaultDeny => Some("default"),
+        Reason::Rule(Action::Deny) => Some("policy".into()),
+        Reason::DefaultDeny => Some("default".into()),
         _ => None,
     };
-    if let (Some(reason), Some(object)) = (reason, value.as_object_mut()) {
-        object.insert("deny_reason".to_owned(), reason.into());
+    let redirect = verdict.redirect.as_ref();
+    let l7 = redirect.map(|redirect| l7::redirect(redirect));
+    if let Some(object) = value.as_object_mut() {
+        let more = [("deny_reason", reason), ("l7", l7)];
+        let more = more
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        object.extend(more);
     }
     value
+}
+
+/// Empty if the mode is spoken of only to demand nothing.
+fn demand(demand: Demand) -> String {
+    match (demand.mode, demand.derived) {
+        (Auth::Disabled, _) => String::new(),
+        (mode, true) => format!("{} (derived)", mode.name()),
+        (mode, false) => mode.name().to_owned(),
+    }
 }

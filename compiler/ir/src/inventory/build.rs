@@ -1,19 +1,20 @@
 //! From an inventory and rules to a universe.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::cidr::Cidr;
 use crate::ids::{IdentityId, NodeId};
-use crate::label::{Key, Labels, Source};
-use crate::rule::RuleSet;
+use crate::label::{self, Key, Labels, Source};
+use crate::rule::{Peer, RuleSet};
 use crate::settings::Settings;
 use crate::universe::{Endpoint, Identity, Owner, Universe};
 
-use super::{Inventory, Named, Pod};
+use super::{Inventory, Named, Node, Pod};
 
-/// The universe of an inventory: its pods by identity, its nodes, and every prefix that a rule tells apart.
-/// `local` is the node whose addresses are the host's; the first one if `None`.
+/// The universe of an inventory: its pods by identity, its nodes, and every prefix and DNS name that a rule tells
+/// apart. `local` is the node whose addresses are the host's; the first one if `None`.
 ///
 /// Identities are numbered by their labels and prefixes, so the numbers do not depend on the order of objects.
 pub fn universe(
@@ -30,10 +31,10 @@ pub fn universe(
         .collect();
     let local = local.or_else(|| inventory.nodes.first().map(|node| &*node.name));
     let pods = pod_identities(inventory, settings, &mut universe);
-    for cidr in prefixes(rules, inventory) {
-        universe.add_cidr(cidr);
+    for identity in outside(rules, inventory) {
+        universe.add_outside(identity);
     }
-    add_nodes(inventory, &nodes, local, &mut universe);
+    add_nodes(inventory, &nodes, local, settings, &mut universe);
     for (key, pod) in &inventory.pods {
         let Some((identity, labels)) = pods.get(key) else {
             continue;
@@ -72,13 +73,11 @@ fn pod_identities(
     let ids: BTreeMap<_, _> = distinct
         .into_iter()
         .map(|labels| {
-            (
-                labels.clone(),
-                universe.add_identity(Identity {
-                    labels,
-                    ..Identity::default()
-                }),
-            )
+            let identity = Identity {
+                labels: labels.clone(),
+                ..Identity::default()
+            };
+            (labels, universe.add_identity(identity))
         })
         .collect();
     let known = |labels: &Labels| ids.get(labels).copied().unwrap_or(IdentityId::UNKNOWN);
@@ -88,48 +87,97 @@ fn pod_identities(
         .collect()
 }
 
-/// Every prefix that rules mention, exceptions included, but for those of all addresses.
-fn prefixes(rules: &RuleSet, inventory: &Inventory) -> BTreeSet<Cidr> {
-    let mut prefixes = BTreeSet::new();
-    for peer in rules.peers() {
-        for (cidr, except) in peer.blocks() {
-            prefixes.insert(*cidr);
-            prefixes.extend(except);
+/// Identities outside the cluster: every prefix that rules mention, exceptions included, but for those of all
+/// addresses; every address of a name that rules select; and API servers that are no nodes.
+///
+/// A node's or pod's own address keeps its owner, whatever prefix or name is given to it (Cilium's resolveLabels).
+fn outside(rules: &RuleSet, inventory: &Inventory) -> Vec<Identity> {
+    let mut found: BTreeMap<Cidr, Identity> = BTreeMap::new();
+    let mentioned = rules.peers().iter().flat_map(Peer::blocks);
+    for cidr in mentioned.flat_map(|(cidr, except)| std::iter::once(cidr).chain(except)) {
+        found.entry(*cidr).or_insert_with(|| world(*cidr, false));
+    }
+    let wanted = rules.peers().iter().filter_map(|peer| match peer {
+        Peer::Fqdn(fqdn) => Some(fqdn),
+        _ => None,
+    });
+    let wanted: Vec<_> = wanted.collect();
+    for (name, addresses) in &inventory.dns {
+        if !wanted.iter().any(|fqdn| fqdn.matches(name)) {
+            continue;
+        }
+        for address in addresses {
+            let cidr = Cidr::host(*address);
+            let identity = found.entry(cidr).or_insert_with(|| world(cidr, false));
+            identity.names.push(name.clone());
         }
     }
-    let nodes: BTreeSet<_> = inventory
-        .nodes
-        .iter()
-        .flat_map(|node| node.addresses.iter().copied())
-        .collect();
-    // A node's or pod's own address keeps its owner, whatever prefix names it.
-    prefixes.retain(|cidr| !(cidr.is_all() || cidr.is_host() && nodes.contains(&cidr.address())));
-    prefixes
+    for address in &inventory.api_servers {
+        let cidr = Cidr::host(*address);
+        let identity = found.entry(cidr).or_insert_with(|| world(cidr, false));
+        identity.labels = world(cidr, true).labels;
+    }
+    let inside = inside(inventory);
+    found.retain(|cidr, _| !(cidr.is_all() || cidr.is_host() && inside.contains(&cidr.address())));
+    found.into_values().collect()
+}
+
+fn world(cidr: Cidr, api_server: bool) -> Identity {
+    let family = if cidr.is_ipv4() {
+        "world-ipv4"
+    } else {
+        "world-ipv6"
+    };
+    let labels = if api_server {
+        Labels::reserved(&[family, "kube-apiserver"])
+    } else {
+        Labels::reserved(&[family])
+    };
+    Identity {
+        labels,
+        cidr: Some(cidr),
+        names: Vec::new(),
+    }
+}
+
+/// Addresses of nodes.
+fn inside(inventory: &Inventory) -> BTreeSet<IpAddr> {
+    let nodes = inventory.nodes.iter().flat_map(|node| &node.addresses);
+    nodes.copied().collect()
 }
 
 fn add_nodes(
     inventory: &Inventory,
     nodes: &BTreeMap<Arc<str>, NodeId>,
     local: Option<&str>,
+    settings: &Settings,
     universe: &mut Universe,
 ) {
     let mut host_labels = vec![(Key::new(Source::Reserved, "host"), Arc::from(""))];
     let mut addresses = Vec::new();
+    let mut labelled: BTreeMap<Labels, IdentityId> = BTreeMap::new();
     for node in &inventory.nodes {
-        let serves = node
-            .addresses
-            .iter()
-            .any(|address| inventory.api_servers.contains(address));
-        let identity = if serves {
-            IdentityId::KUBE_APISERVER
-        } else {
-            IdentityId::REMOTE_NODE
+        let mut own = node.addresses.iter();
+        let serves = own.any(|address| inventory.api_servers.contains(address));
+        let is_local = local == Some(&*node.name);
+        let identity = match (settings.node_selector_labels, serves) {
+            (true, _) if !is_local => {
+                let labels = remote_labels(node, serves, settings);
+                *labelled.entry(labels).or_insert_with_key(|labels| {
+                    universe.add_identity(Identity {
+                        labels: labels.clone(),
+                        ..Identity::default()
+                    })
+                })
+            }
+            (_, true) => IdentityId::KUBE_APISERVER,
+            (_, false) => IdentityId::REMOTE_NODE,
         };
         let id = nodes.get(&node.name).copied();
         for address in &node.addresses {
             universe.own(Cidr::host(*address), Owner { identity, node: id });
         }
-        if local == Some(&*node.name) {
+        if is_local {
             host_labels.extend(node.labels.iter().cloned());
             addresses.clone_from(&node.addresses);
             if serves {
@@ -138,15 +186,29 @@ fn add_nodes(
         }
     }
     let node = local.and_then(|name| nodes.get(name).copied());
-    let labels = Labels::new(host_labels);
     let host = Endpoint {
         name: "host".into(),
         identity: IdentityId::HOST,
-        labels,
+        labels: Labels::new(host_labels),
         host: true,
         node,
         addresses,
         ports: BTreeMap::new(),
     };
     universe.add_endpoint(host);
+}
+
+/// The labels of another node's identity where policies may select nodes: all of its own, under source `node`.
+fn remote_labels(node: &Node, serves: bool, settings: &Settings) -> Labels {
+    let reserved = ["remote-node"]
+        .into_iter()
+        .chain(serves.then_some("kube-apiserver"));
+    let reserved = reserved.map(|name| (Key::new(Source::Reserved, name), Arc::from("")));
+    let cluster = (
+        Key::new(Source::K8s, label::CLUSTER),
+        settings.cluster.clone(),
+    );
+    let own = node.own_labels.iter();
+    let own = own.map(|(name, value)| (Key::new(Source::Node, name.clone()), value.clone()));
+    Labels::new(own.chain(reserved).chain([cluster]))
 }

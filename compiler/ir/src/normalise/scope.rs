@@ -65,6 +65,36 @@ pub(super) fn peer(
     scoped
 }
 
+/// Other nodes by their labels; the local one is never among them.
+pub(super) fn node(written: &Selector, settings: &Settings) -> Selector {
+    let remote = Requirement::exists(Key::new(Source::Reserved, "remote-node"));
+    let mentions_cluster = written
+        .requirements()
+        .iter()
+        .any(|requirement| requirement.key.is_k8s(CLUSTER));
+    let scoped = written.clone().and(remote);
+    if settings.default_local_cluster && !mentions_cluster {
+        scoped.and(k8s_equals(CLUSTER, &settings.cluster))
+    } else {
+        scoped
+    }
+}
+
+/// Pods in namespaces with such labels; an empty selector means any namespace.
+pub(crate) fn in_namespaces(pods: Selector, namespaces: &Selector) -> Selector {
+    if namespaces.is_wildcard() {
+        return pods.and(Requirement::exists(Key::new(Source::K8s, NAMESPACE)));
+    }
+    let requirements = namespaces.requirements().iter();
+    requirements.fold(pods, |scoped, requirement| {
+        let name = format!("{NAMESPACE_LABELS}{}", requirement.key.name);
+        scoped.and(Requirement {
+            key: Key::new(Source::K8s, name),
+            operator: requirement.operator.clone(),
+        })
+    })
+}
+
 /// A peer of a NetworkPolicy: namespace selectors speak of the labels that pods inherit from their namespace.
 pub(super) fn kubernetes(
     pods: &Selector,
@@ -80,21 +110,7 @@ pub(super) fn kubernetes(
                 policy.namespace.as_deref().unwrap_or("default"),
             ));
         }
-        Some(selector) if selector.is_wildcard() => {
-            scoped = scoped.and(Requirement::exists(Key::new(Source::K8s, NAMESPACE)));
-        }
-        Some(selector) => {
-            for requirement in selector.requirements() {
-                let key = Key::new(
-                    Source::K8s,
-                    format!("{NAMESPACE_LABELS}{}", requirement.key.name),
-                );
-                scoped = scoped.and(Requirement {
-                    key,
-                    operator: requirement.operator.clone(),
-                });
-            }
-        }
+        Some(selector) => scoped = in_namespaces(scoped, selector),
     }
     if settings.default_local_cluster {
         scoped = scoped.and(k8s_equals(CLUSTER, &settings.cluster));

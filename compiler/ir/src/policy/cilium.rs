@@ -3,15 +3,22 @@
 use std::sync::Arc;
 
 use policyc_diag::Spanned;
-use policyc_syntax::ast::{self, List, Text, cilium};
+use policyc_syntax::ast::{self, cilium};
 
-use super::{Entry, Peers, Policy, Rule};
-use crate::cidr::Cidr;
-use crate::icmp;
+use super::{Entry, Policy, Rule};
+use crate::l7::Auth;
 use crate::label::{Key, NAMESPACE, Source};
-use crate::port::{self, L4, PortText, Ports, Protocol};
-use crate::rule::{Action, Direction, Kind, Services};
+use crate::rule::{self, Action, Direction, Kind, Level};
 use crate::selector::{Operator, Requirement, Selector};
+
+/// Layer 7 of an element of `toPorts`.
+mod l7;
+/// The other side of an entry.
+mod peers;
+/// Layer 4 of an entry.
+mod ports;
+
+pub(super) use peers::block;
 
 pub(super) fn policy(
     document: &ast::Document,
@@ -25,16 +32,14 @@ pub(super) fn policy(
             .enumerate()
             .map(|(at, rule)| (format!("specs[{at}]"), rule)),
     );
+    let info = super::info(document, kind)?;
     let rules = all
-        .map(|(path, written)| rule(&path, written, kind))
+        .map(|(path, written)| rule(&path, written, &info))
         .collect::<Option<_>>()?;
-    Some(Policy {
-        info: super::info(document, kind)?,
-        rules,
-    })
+    Some(Policy { info, rules })
 }
 
-fn rule(path: &str, rule: &cilium::Rule, kind: Kind) -> Option<Rule> {
+fn rule(path: &str, rule: &cilium::Rule, policy: &rule::Policy) -> Option<Rule> {
     let node = rule.node_selector.is_some();
     let written = rule
         .endpoint_selector
@@ -46,7 +51,7 @@ fn rule(path: &str, rule: &cilium::Rule, kind: Kind) -> Option<Rule> {
         ("ingressDeny", &rule.ingress_deny, Action::Deny),
     ] {
         for (at, entry) in section.iter().flat_map(|list| list.iter()).enumerate() {
-            entries.push(ingress(super::path(path, name, at), entry, action)?);
+            entries.push(ingress(super::path(path, name, at), entry, action, policy)?);
         }
     }
     for (name, section, action) in [
@@ -54,13 +59,14 @@ fn rule(path: &str, rule: &cilium::Rule, kind: Kind) -> Option<Rule> {
         ("egressDeny", &rule.egress_deny, Action::Deny),
     ] {
         for (at, entry) in section.iter().flat_map(|list| list.iter()).enumerate() {
-            entries.push(egress(super::path(path, name, at), entry, action)?);
+            entries.push(egress(super::path(path, name, at), entry, action, policy)?);
         }
     }
     Some(Rule {
-        subject: Spanned::new(subject(written, kind)?, written.span),
+        subject: Spanned::new(subject(written, policy.kind)?, written.span),
         node,
         default_deny: default_deny(rule, &entries),
+        log: rule.log.as_ref().map(|log| log.value.as_str().into()),
         entries,
     })
 }
@@ -97,173 +103,50 @@ fn default_deny(rule: &cilium::Rule, entries: &[Entry]) -> [bool; 2] {
     ]
 }
 
-fn ingress(path: Arc<str>, entry: &cilium::Ingress, action: Action) -> Option<Entry> {
-    let peers = peers(
-        entry.from_endpoints.as_ref(),
-        entry.from_entities.as_ref(),
-        entry.from_cidr.as_ref(),
-        entry.from_cidr_set.as_ref(),
-    )?;
-    let services = services(entry.to_ports.as_ref(), entry.icmps.as_ref())?;
+fn ingress(
+    path: Arc<str>,
+    entry: &cilium::Ingress,
+    action: Action,
+    policy: &rule::Policy,
+) -> Option<Entry> {
     Some(Entry {
         path,
         span: entry.span,
         direction: Direction::Ingress,
         action,
-        peers,
-        services,
+        level: Level::NORMAL,
+        peers: peers::ingress(entry)?,
+        traffic: ports::traffic(entry.to_ports.as_ref(), entry.icmps.as_ref(), policy)?,
+        auth: auth(entry.authentication.as_ref()),
     })
 }
 
-fn egress(path: Arc<str>, entry: &cilium::Egress, action: Action) -> Option<Entry> {
-    let peers = peers(
-        entry.to_endpoints.as_ref(),
-        entry.to_entities.as_ref(),
-        entry.to_cidr.as_ref(),
-        entry.to_cidr_set.as_ref(),
-    )?;
-    let services = services(entry.to_ports.as_ref(), entry.icmps.as_ref())?;
+fn egress(
+    path: Arc<str>,
+    entry: &cilium::Egress,
+    action: Action,
+    policy: &rule::Policy,
+) -> Option<Entry> {
     Some(Entry {
         path,
         span: entry.span,
         direction: Direction::Egress,
         action,
-        peers,
-        services,
+        level: Level::NORMAL,
+        peers: peers::egress(entry)?,
+        traffic: ports::traffic(entry.to_ports.as_ref(), entry.icmps.as_ref(), policy)?,
+        auth: auth(entry.authentication.as_ref()),
     })
 }
 
-/// A member that is present and empty selects nobody, even beside a non-empty one; validation has seen to it that
-/// at most one is non-empty.
-fn peers(
-    endpoints: Option<&List<ast::Selector>>,
-    entities: Option<&List<Text>>,
-    cidrs: Option<&List<Text>>,
-    cidr_set: Option<&List<cilium::CidrRule>>,
-) -> Option<Peers> {
-    let empty = endpoints.is_some_and(|list| list.is_empty())
-        || entities.is_some_and(|list| list.is_empty())
-        || cidrs.is_some_and(|list| list.is_empty())
-        || cidr_set.is_some_and(|list| list.is_empty());
-    if empty {
-        return Some(Peers::Endpoints(Vec::new()));
+/// Validation has seen to it that the mode is one of the three.
+fn auth(written: Option<&cilium::Authentication>) -> Option<Auth> {
+    match written?.mode.as_ref()?.value.as_str() {
+        "required" => Some(Auth::Required),
+        "disabled" => Some(Auth::Disabled),
+        "test-always-fail" => Some(Auth::AlwaysFail),
+        _ => None,
     }
-    if let Some(list) = endpoints {
-        return list
-            .iter()
-            .map(|written| selector(written, Key::parse))
-            .collect::<Option<_>>()
-            .map(Peers::Endpoints);
-    }
-    if let Some(list) = entities {
-        return Some(Peers::Entities(
-            list.iter()
-                .map(|entity| entity.value.as_str().into())
-                .collect(),
-        ));
-    }
-    if let Some(list) = cidrs {
-        let plain = |text: &Text| Cidr::parse(&text.value).map(|cidr| (cidr, Vec::new()));
-        return list
-            .iter()
-            .map(plain)
-            .collect::<Option<_>>()
-            .map(Peers::Cidrs);
-    }
-    match cidr_set {
-        Some(list) => list
-            .iter()
-            .map(|rule| block(rule.cidr.as_ref()?, rule.except.as_ref()))
-            .collect::<Option<_>>()
-            .map(Peers::Cidrs),
-        None => Some(Peers::Absent),
-    }
-}
-
-/// A prefix with its exceptions, sorted.
-pub(super) fn block(cidr: &Text, except: Option<&List<Text>>) -> Option<(Cidr, Vec<Cidr>)> {
-    let except = except
-        .iter()
-        .flat_map(|list| list.iter())
-        .map(|text| Cidr::parse(&text.value));
-    let mut except: Vec<_> = except.collect::<Option<_>>()?;
-    except.sort_unstable();
-    except.dedup();
-    Some((Cidr::parse(&cidr.value)?, except))
-}
-
-/// A list that is absent or empty does not speak of layer 4. An element without ports matches nothing.
-fn services(
-    ports: Option<&List<cilium::PortRule>>,
-    icmps: Option<&List<cilium::IcmpRule>>,
-) -> Option<Services> {
-    if let Some(list) = ports.filter(|list| !list.is_empty()) {
-        let ports = list
-            .iter()
-            .flat_map(|rule| rule.ports.iter().flat_map(|ports| ports.iter()));
-        let l4 = ports.map(port_l4).collect::<Option<Vec<_>>>()?;
-        return Some(Services::Of(l4.into_iter().flatten().collect()));
-    }
-    if let Some(list) = icmps.filter(|list| !list.is_empty()) {
-        let fields = list
-            .iter()
-            .flat_map(|rule| rule.fields.iter().flat_map(|fields| fields.iter()));
-        return fields.map(icmp_l4).collect::<Option<_>>().map(Services::Of);
-    }
-    Some(Services::All)
-}
-
-/// `ANY` stands for TCP, UDP and SCTP. Port 0 means every port, whatever `endPort` says; an `endPort` that is not
-/// above the port is ignored.
-fn port_l4(port: &cilium::Port) -> Option<Vec<L4>> {
-    let written = port
-        .protocol
-        .as_ref()
-        .map_or("ANY", |text| text.value.as_str());
-    let protocols = match written {
-        "" => Protocol::WITH_PORTS.to_vec(),
-        any if any.eq_ignore_ascii_case("any") => Protocol::WITH_PORTS.to_vec(),
-        one => vec![Protocol::parse(one)?],
-    };
-    let text = port.port.as_ref().map_or("", |text| text.value.as_str());
-    let ports = match port::parse(text) {
-        Some(PortText::Number(0)) => Ports::All,
-        Some(PortText::Number(first)) => {
-            let last = port
-                .end_port
-                .as_ref()
-                .and_then(|end| u16::try_from(end.value).ok());
-            Ports::Range(first, last.unwrap_or(first).max(first))
-        }
-        Some(PortText::Name(name)) => Ports::Named(name),
-        // Protocols without ports of their own leave the field out.
-        None if text.is_empty() => Ports::All,
-        None => return None,
-    };
-    Some(
-        protocols
-            .into_iter()
-            .map(|protocol| L4 {
-                protocol,
-                ports: ports.clone(),
-            })
-            .collect(),
-    )
-}
-
-/// Type 0 covers every type: Cilium writes the type where ports stand, and port 0 is its wildcard.
-fn icmp_l4(field: &cilium::IcmpField) -> Option<L4> {
-    let protocol = icmp::family(field.family.as_ref().map(|text| text.value.as_str()))?;
-    let number = match &field.kind.as_ref()?.value {
-        cilium::IcmpType::Number(number) => u16::try_from(*number).ok()?,
-        cilium::IcmpType::Name(name) => u16::from(icmp::type_number(protocol, name)?),
-    };
-    let ports = if number == 0 {
-        Ports::All
-    } else {
-        Ports::Range(number, number)
-    };
-    Some(L4 { protocol, ports })
 }
 
 /// A selector with its keys read by `key`.

@@ -7,10 +7,10 @@ use policyc_diag::Spanned;
 use policyc_syntax::ast::{self, List, netpol};
 
 use super::cilium::{block, selector};
-use super::{Entry, KubernetesPeer, Peers, Policy, Rule};
+use super::{Element, Entry, KubernetesPeer, Peers, Policy, Rule, Traffic};
 use crate::label::{Key, Source};
 use crate::port::{L4, Ports, Protocol};
-use crate::rule::{Action, Direction, Kind, Services};
+use crate::rule::{Action, Direction, Kind, Level};
 use crate::selector::Selector;
 
 pub(super) fn policy(document: &ast::Document, policy: &netpol::Policy) -> Option<Policy> {
@@ -36,8 +36,10 @@ pub(super) fn policy(document: &ast::Document, policy: &netpol::Policy) -> Optio
                 span,
                 direction,
                 action: Action::Allow,
+                level: Level::NORMAL,
                 peers: nobody,
-                services: Services::All,
+                traffic: Traffic::Any,
+                auth: None,
             });
         }
     }
@@ -46,6 +48,7 @@ pub(super) fn policy(document: &ast::Document, policy: &netpol::Policy) -> Optio
         subject,
         node: false,
         default_deny,
+        log: None,
         entries,
     };
     Some(Policy {
@@ -71,9 +74,14 @@ fn isolates(policy: &netpol::Policy, direction: Direction) -> bool {
 }
 
 fn entry(direction: Direction, at: usize, rule: &netpol::Rule) -> Option<Entry> {
-    let services = match rule.ports.as_ref().filter(|list| !list.is_empty()) {
-        Some(list) => Services::Of(list.iter().map(l4).collect::<Option<_>>()?),
-        None => Services::All,
+    let traffic = match rule.ports.as_ref().filter(|list| !list.is_empty()) {
+        Some(list) => Traffic::Of(vec![Element {
+            path: "ports".into(),
+            span: list.span,
+            l4: list.iter().map(l4).collect::<Option<_>>()?,
+            l7: None,
+        }]),
+        None => Traffic::Any,
     };
     let peers = match rule
         .peers
@@ -89,8 +97,10 @@ fn entry(direction: Direction, at: usize, rule: &netpol::Rule) -> Option<Entry> 
         span: rule.span,
         direction,
         action: Action::Allow,
+        level: Level::NORMAL,
         peers,
-        services,
+        traffic,
+        auth: None,
     })
 }
 
@@ -118,7 +128,11 @@ fn l4(port: &netpol::Port) -> Option<L4> {
         .map_or(Some(Protocol::TCP), |text| Protocol::parse(&text.value))?;
     let ports = match port.port.as_ref().map(|spanned| &spanned.value) {
         None => Ports::All,
-        Some(netpol::PortValue::Name(name)) => Ports::Named(name.as_str().into()),
+        // Digits in quotes are a number to Cilium, though Kubernetes would have no such name.
+        Some(netpol::PortValue::Name(name)) => match name.parse::<u16>() {
+            Ok(number) => Ports::Range(number, number),
+            Err(_) => Ports::Named(name.as_str().into(), None),
+        },
         Some(netpol::PortValue::Number(first)) => {
             let first = u16::try_from(*first).ok()?;
             let last = port

@@ -45,7 +45,7 @@ impl<'a> Algebra<'a> {
         let (Peers::Of(peers), Services::Of(services)) = (&rule.peers, &rule.services) else {
             return false;
         };
-        let named = |l4: &L4| matches!(l4.ports, Ports::Named(_));
+        let named = |l4: &L4| matches!(l4.ports, Ports::Named(..));
         let no_pod = |peer: &PeerId| match self.rules.peer(*peer) {
             Some(Peer::Labels(selector)) => self
                 .reach

@@ -85,7 +85,7 @@ impl Dims {
             return;
         };
         for l4 in list {
-            if let Ports::Named(name) = &l4.ports {
+            if let Ports::Named(name, _) = &l4.ports {
                 self.ports.insert(name.clone());
             }
         }

@@ -69,7 +69,7 @@ fn layer4(frame: &Frame, l4: &L4) -> Term {
     let ports = match &l4.ports {
         Ports::All => Term::Const(true),
         Ports::Range(first, last) => range(frame, *first, *last),
-        Ports::Named(name) => {
+        Ports::Named(name, _) => {
             let flag = frame.named.iter().find(|(known, _)| known == name);
             flag.map_or(Term::Const(false), |(_, var)| Term::Flag(*var))
         }

@@ -43,7 +43,7 @@ fn read(protocol: Protocol, text: &str, span: Span) -> Result<Ports, Diagnostic>
             "expected the lower port first",
         ),
         _ if protocol.has_ports() && policyc_ir::port::is_service_name(text) => {
-            Ok(Ports::Named(text.to_ascii_lowercase().into()))
+            Ok(Ports::Named(text.to_ascii_lowercase().into(), None))
         }
         _ => fault(
             format!("`{text}` is neither a port nor a name of one"),

@@ -75,7 +75,7 @@ fn meant(
             && match &l4.ports {
                 Ports::All => true,
                 Ports::Range(first, last) => (*first..=*last).contains(&port),
-                Ports::Named(name) => {
+                Ports::Named(name, _) => {
                     universe.named_port(to.identity, name, protocol) == Some(port)
                 }
             }

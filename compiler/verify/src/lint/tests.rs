@@ -100,7 +100,7 @@ pub(crate) fn services() -> impl Strategy<Value = Services> {
         Just(ports(Protocol::TCP, Ports::Range(80, 80))),
         Just(ports(Protocol::TCP, Ports::Range(80, 90))),
         Just(ports(Protocol::TCP, Ports::All)),
-        Just(ports(Protocol::TCP, Ports::Named("web".into()))),
+        Just(ports(Protocol::TCP, Ports::Named("web".into(), None))),
         Just(ports(Protocol::UDP, Ports::All)),
         Just(ports(Protocol::ICMP, Ports::Range(8, 8))),
     ];

@@ -264,7 +264,7 @@ pub(super) fn no_flow(rules: &RuleSet, id: RuleId) -> Diagnostic {
     };
     let all_named = match &rule.services {
         Services::All => false,
-        Services::Of(list) => list.iter().all(|l4| matches!(l4.ports, Ports::Named(_))),
+        Services::Of(list) => list.iter().all(|l4| matches!(l4.ports, Ports::Named(..))),
     };
     let (why, label, help) = if all_named {
         (

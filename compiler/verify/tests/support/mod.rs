@@ -5,6 +5,7 @@ pub(crate) mod intents;
 
 use policyc_diag::render::{Format, Style, render};
 use policyc_diag::{Diagnostic, SourceMap};
+use policyc_ir::inventory::Inventory;
 use policyc_ir::normalise::normalise;
 use policyc_ir::policy::PolicySet;
 use policyc_ir::rule::RuleSet;
@@ -28,7 +29,7 @@ impl World {
         let (policies, faults) = PolicySet::admit(&parsed.documents, &settings);
         let errors: Vec<_> = faults.iter().filter(|fault| fault.is_error()).collect();
         assert!(errors.is_empty(), "{errors:?}");
-        let rules = normalise(&policies, &settings);
+        let rules = normalise(&policies, &Inventory::default(), &settings);
         Self {
             sources,
             rules,

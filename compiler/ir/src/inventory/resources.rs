@@ -1,0 +1,96 @@
+//! What stands behind services, groups and names.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use policyc_diag::{Diagnostic, codes};
+use policyc_syntax::ast::{self, Text, inventory as tree};
+
+use super::{CidrGroup, Inventory, addresses, invalid, namespace, pairs};
+use crate::cidr::Cidr;
+
+impl Inventory {
+    pub(super) fn add_cidr_group(
+        &mut self,
+        document: &ast::Document,
+        group: &tree::CidrGroup,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let Some(name) = &document.meta.name else {
+            let message = format!("this {} has no name", document.kind.value);
+            diagnostics
+                .push(Diagnostic::new(codes::INVALID_INVENTORY, message).label(document.span, ""));
+            return;
+        };
+        let written = group.cidrs.iter().flat_map(|list| list.iter());
+        let mut cidrs = Vec::new();
+        for text in written {
+            match Cidr::parse(&text.value) {
+                Some(cidr) => cidrs.push(cidr),
+                None => diagnostics.push(invalid(text, "no address range")),
+            }
+        }
+        cidrs.sort_unstable();
+        cidrs.dedup();
+        let labels = pairs(&document.meta.labels);
+        let group = CidrGroup { labels, cidrs };
+        self.cidr_groups.insert(name.value.as_str().into(), group);
+    }
+
+    pub(super) fn add_service(
+        &mut self,
+        name: Arc<str>,
+        document: &ast::Document,
+        service: &tree::Service,
+    ) {
+        let entry = self
+            .services
+            .entry((namespace(document), name))
+            .or_default();
+        entry.exists = true;
+        entry.labels = pairs(&document.meta.labels);
+        entry.selector = service.selector.as_ref().map(|labels| pairs(labels));
+    }
+
+    /// Backends may be listed before their service, and in several slices.
+    pub(super) fn add_backends(
+        &mut self,
+        document: &ast::Document,
+        backends: &tree::Backends,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let Some(service) = &backends.service else {
+            return;
+        };
+        let namespace = namespace(document);
+        let found = addresses(&backends.addresses, diagnostics);
+        if &*namespace == "default" && service.value == "kubernetes" {
+            self.api_servers.extend(&found);
+        }
+        let key = (namespace, service.value.as_str().into());
+        let entry = self.services.entry(key).or_default();
+        entry.backends.extend(found);
+        entry.backends.sort_unstable();
+        entry.backends.dedup();
+    }
+
+    pub(super) fn learn_names(&mut self, data: &[(Text, Text)], diagnostics: &mut Vec<Diagnostic>) {
+        for (name, written) in data {
+            let name = name.value.to_ascii_lowercase();
+            let name = name.strip_suffix('.').unwrap_or(&name);
+            let known = self.dns.entry(name.into()).or_default();
+            for text in written.value.split_whitespace() {
+                match text.parse::<IpAddr>() {
+                    Ok(address) => known.push(address),
+                    Err(_) => {
+                        let message = format!("`{text}` is no IP address");
+                        let fault = Diagnostic::new(codes::INVALID_INVENTORY, message);
+                        diagnostics.push(fault.label(written.span, ""));
+                    }
+                }
+            }
+            known.sort_unstable();
+            known.dedup();
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The walk over the levels.
+
+use std::sync::Arc;
+
+use super::{Enforced, Filter, Flow, Model, Reason, Redirect, Verdict, authentication, filter};
+use crate::ids::{IdentityId, RuleId};
+use crate::l7::Rules;
+use crate::port::Ports;
+use crate::rule::{Action, Level, Tier};
+use crate::universe::NamedPorts;
+
+/// How the levels decided.
+enum Walk {
+    /// A level's rules of this action.
+    Decided(Action, Level),
+    /// None did; whether some rule passed the flow on.
+    Open { passed: bool },
+}
+
+impl Model<'_> {
+    /// The verdict of one direction's rules, for an endpoint with these named ports and a policy without conflict.
+    /// Only `peer`, `direction`, `protocol` and `port` of the flow are read.
+    pub fn judge(&self, enforced: &Enforced, ports: &NamedPorts, flow: &Flow) -> Verdict {
+        let matching = |id: &RuleId| {
+            let rule = self.resolved.rules.rule(*id)?;
+            self.matches(rule, ports, flow)
+                .then_some((rule.level, rule.action, *id))
+        };
+        let hits: Vec<_> = enforced.rules.iter().filter_map(matching).collect();
+        let (action, level) = match walk(hits.iter().map(|(level, action, _)| (*level, *action))) {
+            Walk::Decided(action, level) => (action, level),
+            Walk::Open { passed } => return unmatched(enforced, flow, passed),
+        };
+        let decided = hits
+            .iter()
+            .filter(|(at, does, _)| *at == level && *does == action);
+        let mut verdict = Verdict {
+            rules: decided.map(|(_, _, id)| *id).collect(),
+            ..Verdict::new(
+                action == Action::Allow,
+                Reason::Rule(action),
+                enforced.default_deny,
+            )
+        };
+        if action == Action::Allow {
+            self.terms(&mut verdict, enforced, level, ports, flow);
+        }
+        verdict
+    }
+
+    /// Finds the terms of an allow among the merged rules.
+    fn terms(
+        &self,
+        verdict: &mut Verdict,
+        enforced: &Enforced,
+        level: Level,
+        ports: &NamedPorts,
+        flow: &Flow,
+    ) {
+        let Some(filters) = &enforced.filters else {
+            return;
+        };
+        let matching = filters.0.iter().filter_map(|filter| {
+            let mut peer = filter.peer.iter();
+            let matches = filter.action == Action::Allow
+                && peer.all(|peer| self.resolved.peer(*peer).contains(flow.peer));
+            let len = self.prefix_len(filter, ports, flow).filter(|_| matches)?;
+            Some(Hit { filter, len })
+        });
+        let matching: Vec<_> = matching.collect();
+        let here = matching.iter().filter(|hit| hit.filter.level == level);
+        let here: Vec<_> = here.copied().collect();
+        verdict.auth = authentication::demand(&here);
+        let Some(rank) = here.iter().map(Hit::rank).max() else {
+            return;
+        };
+        let deciding = here.iter().filter(|hit| hit.rank() == rank);
+        let mut l7 = deciding.filter_map(|hit| hit.filter.l7.as_deref());
+        let Some((first, parser)) = l7.next().and_then(|first| Some((first, first.parser()?)))
+        else {
+            return;
+        };
+        let mut merged = Rules::clone(first);
+        l7.for_each(|more| filter::join(&mut merged, more));
+        let plain = matching.iter().any(|hit| hit.filter.redirect().is_none())
+            || !enforced.default_deny
+            || enforced.localhost && flow.peer == IdentityId::HOST;
+        verdict.redirect = Some(Arc::new(Redirect {
+            parser,
+            l7: merged,
+            plain,
+        }));
+    }
+
+    /// Bits of protocol and port that a filter's map entry for the flow fixes: 0, 8, or 8 and the port's. `None` if
+    /// it does not match the flow.
+    fn prefix_len(&self, filter: &Filter, ports: &NamedPorts, flow: &Flow) -> Option<u8> {
+        let Some(l4) = &filter.l4 else {
+            return Some(0);
+        };
+        if l4.protocol != flow.protocol {
+            return None;
+        }
+        let (first, last) = self.range(l4, ports, flow)?;
+        let matches = (first..=last).contains(&flow.port);
+        matches.then(|| match l4.ports {
+            Ports::All => 8,
+            _ => 8 + block_len(first, last, flow.port),
+        })
+    }
+}
+
+/// A filter that matches the flow.
+#[derive(Clone, Copy)]
+pub(super) struct Hit<'a> {
+    pub(super) filter: &'a Filter,
+    /// Bits of protocol and port that its map entry fixes.
+    pub(super) len: u8,
+}
+
+impl Hit<'_> {
+    /// Which of a level's allows decides: a redirect before none, the lower listener priority; then the longer
+    /// layer 4 prefix; then a peer before anyone (Cilium's precedence and the datapath's comparison).
+    fn rank(&self) -> (u8, u8, bool) {
+        (self.precedence(), self.len, self.filter.peer.is_some())
+    }
+
+    /// The low byte of Cilium's precedence.
+    pub(super) fn precedence(&self) -> u8 {
+        let redirect = self.filter.redirect();
+        redirect.map_or(1, |priority| u8::MAX - priority)
+    }
+}
+
+/// The length of the aligned block that holds a port, among the fewest blocks that make up a range.
+fn block_len(first: u16, last: u16, port: u16) -> u8 {
+    let fits = |len: &u8| {
+        let ones = u16::MAX.checked_shr(u32::from(*len)).unwrap_or(0);
+        port & !ones >= first && port | ones <= last
+    };
+    (0..=16).find(fits).unwrap_or(16)
+}
+
+/// Asks level after level; a pass skips the rest of its tier.
+fn walk(hits: impl Iterator<Item = (Level, Action)>) -> Walk {
+    let mut hits: Vec<_> = hits.collect();
+    let rank = |action| match action {
+        Action::Deny => 0,
+        Action::Allow => 1,
+        Action::Pass => 2,
+    };
+    hits.sort_by_key(|(level, action)| (*level, rank(*action)));
+    let mut skipped: Option<Tier> = None;
+    for (level, action) in hits {
+        if skipped == Some(level.tier) {
+            continue;
+        }
+        match action {
+            Action::Pass => skipped = Some(level.tier),
+            _ => return Walk::Decided(action, level),
+        }
+    }
+    Walk::Open {
+        passed: skipped.is_some(),
+    }
+}
+
+fn unmatched(enforced: &Enforced, flow: &Flow, _passed: bool) -> Verdict {
+    let (allowed, reason) = match enforced.default_deny {
+        false => (true, Reason::NotEnforced),
+        true if enforced.localhost && flow.peer == IdentityId::HOST => (true, Reason::Localhost),
+        true => (false, Reason::DefaultDeny),
+    };
+    Verdict::new(allowed, reason, enforced.default_deny)
+}
