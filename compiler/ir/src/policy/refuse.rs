@@ -8,6 +8,11 @@ use policyc_syntax::ast::{Document, List, Object, cilium};
 
 /// A diagnostic for each construct that cannot be compiled yet.
 pub(super) fn refuse(document: &Document) -> Vec<Diagnostic> {
+    if let Object::ClusterNetworkPolicy(_) = &document.object {
+        let mut found = Found::default();
+        found.add("ClusterNetworkPolicy", document.kind.span);
+        return found.0;
+    }
     let (Object::CiliumNetworkPolicy(policy) | Object::CiliumClusterwideNetworkPolicy(policy)) =
         &document.object
     else {
@@ -51,6 +56,7 @@ impl Found {
             .flat_map(|list| list.iter())
         {
             self.nodes("fromNodes", entry.from_nodes.as_ref());
+            self.list("fromRequires", entry.from_requires.as_ref());
             self.list("fromGroups", entry.from_groups.as_ref());
             self.cidr_set(entry.from_cidr_set.as_ref());
             self.ports(entry.to_ports.as_ref());
@@ -64,6 +70,7 @@ impl Found {
             .flat_map(|list| list.iter())
         {
             self.nodes("toNodes", entry.to_nodes.as_ref());
+            self.list("toRequires", entry.to_requires.as_ref());
             self.list("toGroups", entry.to_groups.as_ref());
             self.list("toServices", entry.to_services.as_ref());
             self.list("toFQDNs", entry.to_fqdns.as_ref());
@@ -117,6 +124,10 @@ impl Found {
             if let Some(l7) = &rule.rules {
                 self.list("rules.http", l7.http.as_ref());
                 self.list("rules.dns", l7.dns.as_ref());
+                self.list("rules.kafka", l7.kafka.as_ref());
+                if let Some(name) = &l7.l7proto {
+                    self.add("rules.l7proto", name.span);
+                }
             }
         }
     }
