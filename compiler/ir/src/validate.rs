@@ -13,7 +13,7 @@ mod icmp;
 mod kcnp;
 /// Layer 7 rules, TLS and listeners.
 mod l7;
-/// Object names.
+/// Object names and labels.
 mod name;
 /// Kubernetes NetworkPolicy.
 mod netpol;

@@ -5,6 +5,8 @@ use policyc_diag::{SourceMap, codes};
 use super::{Settings, check};
 use crate::settings::Version;
 
+/// Fields and combinations one by one.
+mod fields;
 /// Kubernetes' own kinds.
 mod kubernetes;
 /// What other versions of Cilium take.
