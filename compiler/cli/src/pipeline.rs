@@ -100,6 +100,7 @@ fn misspelt_kinds(documents: &[Document]) -> Vec<Diagnostic> {
     const KINDS: &[&str] = &[
         "CiliumNetworkPolicy",
         "CiliumClusterwideNetworkPolicy",
+        "ClusterNetworkPolicy",
         "NetworkPolicy",
     ];
     let other = |document: &&Document| matches!(document.object, Object::Inventory(Other));
@@ -119,11 +120,7 @@ fn misspelt_kinds(documents: &[Document]) -> Vec<Diagnostic> {
 
 /// Kinds that are policies, but not of the language this version compiles.
 fn unknown_kinds(documents: &[Document]) -> Vec<Diagnostic> {
-    const POLICIES: &[&str] = &[
-        "ClusterNetworkPolicy",
-        "AdminNetworkPolicy",
-        "BaselineAdminNetworkPolicy",
-    ];
+    const POLICIES: &[&str] = &["AdminNetworkPolicy", "BaselineAdminNetworkPolicy"];
     let refused = documents
         .iter()
         .filter(|document| POLICIES.contains(&document.kind.value.as_str()));

@@ -112,11 +112,12 @@ codes! {
     CIDR_CHOICE 0215 "E" "cidr-choice" Error "0.1.0" "a CIDR rule without exactly one source of prefixes";
     UNKNOWN_ENTITY 0216 "E" "unknown-entity" Error "0.1.0" "an entity that Cilium does not know";
     INVALID_NAME 0217 "E" "invalid-name" Error "0.1.0" "a missing or malformed object name or namespace";
-    INVALID_PEER 0218 "E" "invalid-peer" Error "0.1.0" "a NetworkPolicy peer with no or conflicting members";
+    INVALID_PEER 0218 "E" "invalid-peer" Error "0.1.0" "a peer of a Kubernetes policy with no or conflicting members";
     L7_PROTOCOL 0219 "E" "l7-protocol" Error "0.1.0" "layer 7 rules where Cilium does not take them";
     INVALID_VALUE 0220 "E" "invalid-value" Error "0.1.0" "a value outside the set that the field takes";
     FEATURE_DISABLED 0221 "E" "feature-disabled" Error "0.1.0" "a field that a cluster setting switches off";
     REMOVED_FIELD 0222 "E" "removed-field" Error "0.1.0" "a field that this version of Cilium no longer has";
+    NEWER_FIELD 0223 "E" "newer-field" Error "0.1.0" "something that this version of Cilium does not take yet";
     NOT_SUPPORTED 0290 "E" "not-supported-yet" Error "0.1.0" "valid for Cilium, not yet compiled by this tool";
     INVALID_INVENTORY 0301 "E" "invalid-inventory" Error "0.1.0" "an inventory object that cannot be used";
     DUPLICATE_OBJECT 0302 "E" "duplicate-object" Error "0.1.0" "two objects of one kind with one name";

@@ -235,7 +235,7 @@ fn admit(document: &ast::Document, settings: &Settings) -> (Option<Policy>, Vec<
             cilium::policy(document, policy, rule::Kind::Ccnp)
         }
         Object::NetworkPolicy(policy) => netpol::policy(document, policy),
-        Object::CidrGroup(_) | Object::Inventory(_) => None,
+        Object::ClusterNetworkPolicy(_) | Object::CidrGroup(_) | Object::Inventory(_) => None,
     };
     if policy.is_none() {
         let message = "the policy passed validation but could not be read";

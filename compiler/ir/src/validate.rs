@@ -9,9 +9,11 @@ mod cidr;
 mod fqdn;
 /// ICMP types.
 mod icmp;
+/// Kubernetes ClusterNetworkPolicy.
+mod kcnp;
 /// Layer 7 rules, TLS and listeners.
 mod l7;
-/// Object names.
+/// Object names and labels.
 mod name;
 /// Kubernetes NetworkPolicy.
 mod netpol;
@@ -21,6 +23,8 @@ mod peers;
 mod ports;
 /// Syntax of the regular expressions that Cilium takes.
 pub mod regex;
+/// Layer 7 protocols that older versions have.
+mod retired;
 /// One rule: `spec`, or an element of `specs`.
 mod rule;
 /// Label selectors.
@@ -34,6 +38,8 @@ pub mod text;
 use policyc_diag::{Code, Diagnostic, Span};
 use policyc_syntax::ast::{Document, Object};
 
+use crate::settings::Version;
+
 /// Faults reported of one document; whoever has more of them mends the first ones first.
 const MOST_FAULTS: usize = 1000;
 
@@ -44,6 +50,8 @@ const MOST_FAULTS: usize = 1000;
     reason = "each is a switch of the agent, under its own name"
 )]
 pub struct Settings {
+    /// The release of Cilium.
+    pub version: Version,
     /// `enable-node-selector-labels`.
     pub node_selector_labels: bool,
     /// `enable-extended-ip-protocols`.
@@ -57,6 +65,7 @@ pub struct Settings {
 impl From<&crate::settings::Settings> for Settings {
     fn from(cluster: &crate::settings::Settings) -> Self {
         Self {
+            version: cluster.version,
             node_selector_labels: cluster.node_selector_labels,
             extended_protocols: cluster.extended_protocols,
             l7_proxy: cluster.l7_proxy,
@@ -69,6 +78,7 @@ impl Default for Settings {
     /// The agent's defaults.
     fn default() -> Self {
         Self {
+            version: Version::DEFAULT,
             node_selector_labels: false,
             extended_protocols: false,
             l7_proxy: true,
@@ -99,6 +109,10 @@ pub fn check(document: &Document, settings: &Settings) -> Vec<Diagnostic> {
         Object::NetworkPolicy(policy) => {
             name::check(&document.meta, &mut check);
             netpol::policy(policy, &mut check);
+        }
+        Object::ClusterNetworkPolicy(policy) => {
+            name::check(&document.meta, &mut check);
+            kcnp::policy(policy, &mut check);
         }
         Object::CidrGroup(group) => {
             name::check(&document.meta, &mut check);

@@ -8,6 +8,8 @@
 pub mod cilium;
 /// Kubernetes objects that make up an inventory.
 pub mod inventory;
+/// Kubernetes ClusterNetworkPolicy.
+pub mod kcnp;
 /// Kubernetes NetworkPolicy.
 pub mod netpol;
 /// The tree as text.
@@ -63,6 +65,8 @@ pub enum Object {
     CiliumClusterwideNetworkPolicy(cilium::Policy),
     /// `networking.k8s.io/v1` NetworkPolicy.
     NetworkPolicy(netpol::Policy),
+    /// `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy.
+    ClusterNetworkPolicy(kcnp::Policy),
     /// `cilium.io/v2` or `v2alpha1` CiliumCIDRGroup.
     CidrGroup(inventory::CidrGroup),
     /// An object that policies are matched against.

@@ -6,6 +6,8 @@ mod cilium;
 mod document;
 /// The objects of an inventory.
 mod inventory;
+/// ClusterNetworkPolicy.
+mod kcnp;
 /// `metadata`, selectors and lists of labels.
 mod meta;
 /// NetworkPolicy.

@@ -18,7 +18,7 @@ pub fn written(document: &Document) -> Vec<Diagnostic> {
             rules.for_each(|rule| cilium_rule(rule, &mut found));
         }
         Object::NetworkPolicy(policy) => unlisted_directions(policy, &mut found),
-        Object::CidrGroup(_) | Object::Inventory(_) => {}
+        Object::ClusterNetworkPolicy(_) | Object::CidrGroup(_) | Object::Inventory(_) => {}
     }
     found
 }

@@ -3,11 +3,16 @@
 //! Each construct is valid for Cilium; leaving it out would widen or narrow the policy without a word, so the whole
 //! policy is refused instead.
 
-use policyc_diag::{Diagnostic, Span, codes};
-use policyc_syntax::ast::{Document, Object, cilium};
+use policyc_diag::{Diagnostic, codes};
+use policyc_syntax::ast::{Document, List, Object, cilium};
 
 /// A diagnostic for each construct that cannot be compiled yet.
 pub(super) fn refuse(document: &Document) -> Vec<Diagnostic> {
+    if matches!(document.object, Object::ClusterNetworkPolicy(_)) {
+        let message = "`ClusterNetworkPolicy` is not supported yet";
+        let found = Diagnostic::new(codes::NOT_SUPPORTED, message);
+        return vec![found.label(document.kind.span, "cannot be compiled")];
+    }
     let (Object::CiliumNetworkPolicy(policy) | Object::CiliumClusterwideNetworkPolicy(policy)) =
         &document.object
     else {
@@ -17,32 +22,27 @@ pub(super) fn refuse(document: &Document) -> Vec<Diagnostic> {
         .spec
         .iter()
         .chain(policy.specs.iter().flat_map(|list| list.iter()));
-    rules.flat_map(rule).collect()
+    rules.flat_map(requires).collect()
 }
 
-fn rule(rule: &cilium::Rule) -> Vec<Diagnostic> {
-    let ingress = rule.ingress.iter().flat_map(|list| list.iter());
-    let egress = rule.egress.iter().flat_map(|list| list.iter());
-    let ports = ingress
-        .map(|entry| entry.to_ports.as_ref())
-        .chain(egress.map(|entry| entry.to_ports.as_ref()));
-    let ports = ports.flatten().flat_map(|list| list.iter());
-    let l7 = ports.filter_map(|rule| rule.rules.as_ref());
-    let places = l7.flat_map(|rules| {
-        [
-            ("kafka", rules.kafka),
-            ("l7proto", rules.l7proto),
-            ("l7", rules.l7),
-        ]
-    });
-    places
-        .filter_map(|(name, span)| span.map(|span| unsupported(name, span)))
-        .collect()
+/// `fromRequires` and `toRequires`, which versions of Cilium before 1.19 have.
+fn requires(rule: &cilium::Rule) -> Vec<Diagnostic> {
+    let ingress = [&rule.ingress, &rule.ingress_deny];
+    let ingress = ingress.into_iter().flatten().flat_map(|list| list.iter());
+    let egress = [&rule.egress, &rule.egress_deny];
+    let egress = egress.into_iter().flatten().flat_map(|list| list.iter());
+    let from =
+        ingress.filter_map(|entry| unsupported("fromRequires", entry.from_requires.as_ref()));
+    let to = egress.filter_map(|entry| unsupported("toRequires", entry.to_requires.as_ref()));
+    from.chain(to).collect()
 }
 
-fn unsupported(name: &str, span: Span) -> Diagnostic {
-    let message = format!("`{name}` is valid for Cilium but not supported yet");
-    Diagnostic::new(codes::NOT_SUPPORTED, message)
+/// An empty list is the same to Cilium as none at all.
+fn unsupported<T>(name: &str, list: Option<&List<T>>) -> Option<Diagnostic> {
+    let span = list.filter(|list| !list.is_empty())?.span;
+    let message = format!("`{name}` is valid for this version of Cilium but not supported");
+    let diagnostic = Diagnostic::new(codes::NOT_SUPPORTED, message)
         .label(span, "cannot be compiled")
-        .help("the whole policy is refused, because leaving this out would change what the policy means")
+        .help("the whole policy is refused, because leaving this out would change what the policy means");
+    Some(diagnostic)
 }

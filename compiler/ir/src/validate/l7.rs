@@ -6,7 +6,7 @@ use policyc_syntax::ast::cilium::{Http, L7, Listener, Port, PortRule};
 
 use super::rule::Place;
 use super::text::shown;
-use super::{Check, fqdn, regex};
+use super::{Check, fqdn, regex, retired};
 use crate::port::{self, PortText};
 
 const MISMATCHES: [&str; 4] = ["LOG", "ADD", "DELETE", "REPLACE"];
@@ -16,7 +16,7 @@ pub(super) fn rule(rule: &PortRule, place: Place, check: &mut Check<'_>) {
     let filled = rule
         .rules
         .as_ref()
-        .filter(|rules| has_http(rules) || has_dns(rules));
+        .filter(|rules| has_http(rules) || has_dns(rules) || retired::filled(rules));
     if let Some(rules) = &rule.rules {
         members(rules, check);
         fqdn::list(rules.dns.as_ref(), check);
@@ -57,35 +57,23 @@ fn has_dns(rules: &L7) -> bool {
     rules.dns.as_ref().is_some_and(|list| !list.is_empty())
 }
 
-/// Exactly one of `http` and `dns`, and none of the protocols of old.
+/// Exactly one protocol.
 fn members(rules: &L7, check: &mut Check<'_>) {
-    let removed = [
-        ("kafka", rules.kafka),
-        ("l7proto", rules.l7proto),
-        ("l7", rules.l7),
-    ];
-    for (name, place) in removed {
-        if let Some(span) = place {
-            let message = format!("Cilium no longer has layer 7 rules of `{name}`");
+    retired::members(rules, check);
+    let http = rules.http.as_ref().map(|list| ("http", list.span));
+    let dns = rules.dns.as_ref().map(|list| ("dns", list.span));
+    // `l7` belongs to `l7proto`.
+    let old = retired::present(rules).filter(|(name, _)| *name != "l7" || rules.l7proto.is_none());
+    let mut protocols = http.into_iter().chain(dns).chain(old);
+    match (protocols.next(), protocols.next()) {
+        (Some((first, span)), Some((second, other))) => {
+            let message = format!("`{first}` and `{second}` cannot stand in one `rules`");
             check
-                .fault(codes::REMOVED_FIELD, message, span, "removed in Cilium 1.20")
-                .help("an agent that reads the stored policy would allow the whole port: remove or rewrite the rule");
-        }
-    }
-    let old = removed.iter().any(|(_, place)| place.is_some());
-    match (&rules.http, &rules.dns) {
-        (Some(http), Some(dns)) => {
-            check
-                .fault(
-                    codes::L7_PROTOCOL,
-                    "`http` and `dns` cannot stand in one `rules`",
-                    dns.span,
-                    "DNS",
-                )
-                .label(http.span, "and HTTP")
+                .fault(codes::L7_PROTOCOL, message, other, "one protocol")
+                .label(span, "and another")
                 .help("make an element of `toPorts` of each");
         }
-        (None, None) if !old => {
+        (None, _) => {
             check
                 .missing(
                     codes::L7_PROTOCOL,
@@ -120,14 +108,12 @@ fn taken(rules: &L7, place: Place, check: &mut Check<'_>) {
         );
     }
     let http = rules.http.as_ref().filter(|list| !list.is_empty());
-    if let (Some(http), true) = (http, place.node) {
-        let message = "rules for nodes cannot have HTTP rules";
-        check.fault(
-            codes::L7_PROTOCOL,
-            message,
-            http.span,
-            "the subject is a node",
-        );
+    let http = http.map(|list| ("HTTP", list.span));
+    for (name, span) in http.into_iter().chain(retired::present(rules)) {
+        if place.node {
+            let message = format!("rules for nodes cannot have {name} rules");
+            check.fault(codes::L7_PROTOCOL, message, span, "the subject is a node");
+        }
     }
 }
 
@@ -189,7 +175,7 @@ fn tcp(port: &Port, check: &mut Check<'_>) {
     } else {
         "no protocol means any"
     };
-    let message = format!("HTTP rules go with TCP only, not {}", shown(name));
+    let message = format!("these layer 7 rules go with TCP only, not {}", shown(name));
     check
         .fault(codes::L7_PROTOCOL, message, span, label)
         .help("write `protocol: TCP`");

@@ -1,13 +1,16 @@
-//! Object names.
+//! Object names and labels.
 
 use policyc_diag::codes;
 use policyc_syntax::ast::Meta;
 
-use super::Check;
 use super::text::{is_dns_label, is_dns_name, shown};
+use super::{Check, selector};
 
-/// `metadata.name` and `metadata.namespace`.
+/// `metadata`: `name`, `namespace` and `labels`.
 pub(super) fn check(meta: &Meta, check: &mut Check<'_>) {
+    for (key, value) in &meta.labels {
+        selector::label(key, value, check);
+    }
     match &meta.name {
         None => {
             check

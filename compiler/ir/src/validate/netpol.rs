@@ -202,6 +202,7 @@ fn end(port: &Port, check: &mut Check<'_>) {
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// A name that a container can give to a port.
+pub(super) fn is_name(text: &str) -> bool {
     port::is_service_name(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase())
 }

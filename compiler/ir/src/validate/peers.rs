@@ -1,13 +1,14 @@
 //! Who an entry speaks of.
 
 use policyc_diag::{Span, codes, suggest};
-use policyc_syntax::ast::cilium::{Authentication, Egress, IcmpRule, Ingress, PortRule, Service};
+use policyc_syntax::ast::cilium::{Authentication, Egress, IcmpRule, Ingress, PortRule};
 use policyc_syntax::ast::{List, Selector, Text};
 
 use super::rule::Place;
 use super::selector::{self, Keys};
 use super::text::shown;
 use super::{Check, cidr, fqdn, icmp, ports};
+use crate::settings::Version;
 
 const ENTITIES: [&str; 11] = [
     "all",
@@ -24,6 +25,11 @@ const ENTITIES: [&str; 11] = [
 ];
 
 const MODES: [&str; 3] = ["disabled", "required", "test-always-fail"];
+
+/// The first release without `fromRequires` and `toRequires`.
+const WITHOUT_REQUIRES: Version = Version::new(1, 19);
+/// The first release that takes `toServices` with `toPorts`.
+const SERVICES_WITH_PORTS: Version = Version::new(1, 18);
 
 /// A member's name, and its place if it is not empty.
 type Member = (&'static str, Option<Span>);
@@ -68,7 +74,7 @@ pub(super) fn egress(entry: &Egress, place: Place, check: &mut Check<'_>) {
     entities(entry.to_entities.as_ref(), check);
     cidr::list(entry.to_cidr.as_ref(), check);
     cidr::set(entry.to_cidr_set.as_ref(), check);
-    services(entry.to_services.as_ref(), check);
+    services(entry, check);
     fqdn::list(entry.to_fqdns.as_ref(), check);
     layers(entry.to_ports.as_ref(), entry.icmps.as_ref(), place, check);
     authentication(entry.authentication.as_ref(), check);
@@ -101,7 +107,7 @@ fn one_kind(members: &[Member], check: &mut Check<'_>) {
 }
 
 fn requires(name: &str, place: Option<Span>, check: &mut Check<'_>) {
-    if let Some(span) = place {
+    if let Some(span) = place.filter(|_| check.settings.version >= WITHOUT_REQUIRES) {
         let message = format!("Cilium no longer has `{name}`");
         check
             .fault(
@@ -154,8 +160,29 @@ fn entities(list: Option<&List<Text>>, check: &mut Check<'_>) {
     }
 }
 
-fn services(list: Option<&List<Service>>, check: &mut Check<'_>) {
-    for service in list.iter().flat_map(|list| &list.items) {
+fn services(entry: &Egress, check: &mut Check<'_>) {
+    let both = (
+        filled(entry.to_services.as_ref()),
+        filled(entry.to_ports.as_ref()),
+    );
+    if let (Some(services), Some(ports)) = both
+        && check.settings.version < SERVICES_WITH_PORTS
+    {
+        let message = format!(
+            "Cilium {} does not take `toServices` with `toPorts`",
+            check.settings.version
+        );
+        check
+            .fault(
+                codes::NEWER_FIELD,
+                message,
+                ports,
+                format!("from Cilium {SERVICES_WITH_PORTS} on"),
+            )
+            .label(services, "services")
+            .help("select the pods behind the service with `toEndpoints` instead");
+    }
+    for service in entry.to_services.iter().flat_map(|list| &list.items) {
         if let Some(selector) = service
             .by_selector
             .as_ref()

@@ -34,6 +34,12 @@ pub(super) fn check(selector: &Selector, keys: Keys, check: &mut Check<'_>) {
     }
 }
 
+/// A label of an object.
+pub(super) fn label(name: &Text, text: &Text, check: &mut Check<'_>) {
+    key(name, Keys::Kubernetes, check);
+    value(text, check);
+}
+
 fn key(text: &Text, keys: Keys, check: &mut Check<'_>) {
     let valid = match keys {
         Keys::Kubernetes => is_label_key(text),
@@ -45,7 +51,7 @@ fn key(text: &Text, keys: Keys, check: &mut Check<'_>) {
     let message = format!("`{}` is no label key", shown(text));
     let help = match keys {
         Keys::Kubernetes if text.contains(':') => {
-            "a NetworkPolicy knows no label sources: leave out what is before `:`"
+            "label sources belong into Cilium's selectors only: leave out what is before `:`"
         }
         Keys::Kubernetes => "a key is `name` or `dns.prefix/name`, the name at most 63 characters",
         Keys::Cilium => {

@@ -3,6 +3,14 @@
 use policyc_diag::{SourceMap, codes};
 
 use super::{Settings, check};
+use crate::settings::Version;
+
+/// Fields and combinations one by one.
+mod fields;
+/// Kubernetes' own kinds.
+mod kubernetes;
+/// What other versions of Cilium take.
+mod versions;
 
 /// Codes and the text they point at, for the first object of a document.
 fn faults(text: &str, settings: Settings) -> Vec<(&'static str, String)> {
@@ -24,10 +32,10 @@ fn faults(text: &str, settings: Settings) -> Vec<(&'static str, String)> {
 }
 
 fn object(kind: &str, spec: &str) -> String {
-    let version = if kind == "NetworkPolicy" {
-        "networking.k8s.io/v1"
-    } else {
-        "cilium.io/v2"
+    let version = match kind {
+        "NetworkPolicy" => "networking.k8s.io/v1",
+        "ClusterNetworkPolicy" => "policy.networking.k8s.io/v1alpha2",
+        _ => "cilium.io/v2",
     };
     format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\nspec: {spec}\n")
 }
@@ -396,6 +404,7 @@ fn settings_switch_features() {
         {icmps: [{fields: [{type: 8}]}]}, {toPorts: [{ports: [{port: '53'}], rules: {dns: [{matchName: a}]}}]}]}";
     let text = object("CiliumClusterwideNetworkPolicy", rule);
     let all = Settings {
+        version: Version::DEFAULT,
         node_selector_labels: true,
         extended_protocols: true,
         l7_proxy: true,
@@ -403,6 +412,7 @@ fn settings_switch_features() {
     };
     assert_eq!(faults(&text, all), [("E0208", "'1'".to_owned())]);
     let none = Settings {
+        version: Version::DEFAULT,
         node_selector_labels: false,
         extended_protocols: false,
         l7_proxy: false,
@@ -417,50 +427,6 @@ fn settings_switch_features() {
         [
             "E0221", "E0208", "E0221", "E0221", "E0208", "E0221", "E0221"
         ]
-    );
-}
-
-#[test]
-fn network_policies() {
-    check_all(
-        "NetworkPolicy",
-        &[
-            (
-                "{podSelector: {}, policyTypes: [Ingress], ingress: [{ports: [{port: 80, endPort: 80}, {port: http}]}]}",
-                &[],
-            ),
-            (
-                "{podSelector: {matchLabels: {'k8s:a': b}}}",
-                &[("E0207", "'k8s:a'")],
-            ),
-            (
-                "{policyTypes: [ingress, Egress, Egress]}",
-                &[("E0210", "[ingress, Egress, Egress]"), ("E0220", "ingress")],
-            ),
-            ("{ingress: [{from: [{}]}]}", &[("E0218", "{}")]),
-            (
-                "{egress: [{to: [{podSelector: {}, ipBlock: {cidr: 10.0.0.0/8}}]}]}",
-                &[("E0218", "{cidr: 10.0.0.0/8}")],
-            ),
-            ("{egress: [{to: [{ipBlock: {}}]}]}", &[("E0105", "{}")]),
-            (
-                "{egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8, 10.1.0.0/16]}}]}]}",
-                &[("E0214", "10.0.0.0/8")],
-            ),
-            (
-                "{ingress: [{ports: [{port: '80'}, {port: HTTP}, {port: 0}]}]}",
-                &[("E0208", "'80'"), ("E0208", "HTTP"), ("E0208", "0")],
-            ),
-            (
-                "{ingress: [{ports: [{port: 80, endPort: 79}, {port: a, endPort: 9}, {endPort: 8}]}]}",
-                &[("E0208", "79"), ("E0208", "9"), ("E0208", "8")],
-            ),
-            (
-                "{ingress: [{ports: [{protocol: ANY}]}]}",
-                &[("E0209", "ANY")],
-            ),
-        ],
-        str::to_owned,
     );
 }
 

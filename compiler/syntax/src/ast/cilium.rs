@@ -66,8 +66,8 @@ pub struct Ingress {
     pub from_cidr: Option<List<Text>>,
     /// `fromCIDRSet`.
     pub from_cidr_set: Option<List<CidrRule>>,
-    /// `fromGroups`: only the places of its elements are kept.
-    pub from_groups: Option<List<Span>>,
+    /// `fromGroups`.
+    pub from_groups: Option<List<Group>>,
     /// `fromRequires`, removed from Cilium: only the places of its elements are kept.
     pub from_requires: Option<List<Span>>,
     /// `toPorts`.
@@ -95,8 +95,8 @@ pub struct Egress {
     pub to_cidr_set: Option<List<CidrRule>>,
     /// `toServices`.
     pub to_services: Option<List<Service>>,
-    /// `toGroups`: only the places of its elements are kept.
-    pub to_groups: Option<List<Span>>,
+    /// `toGroups`.
+    pub to_groups: Option<List<Group>>,
     /// `toRequires`, removed from Cilium: only the places of its elements are kept.
     pub to_requires: Option<List<Span>>,
     /// `toFQDNs`.
@@ -122,6 +122,30 @@ pub struct CidrRule {
     pub group_selector: Option<Selector>,
     /// `except`.
     pub except: Option<List<Text>>,
+}
+
+/// An element of `fromGroups` or `toGroups`.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The mapping.
+    pub span: Span,
+    /// `aws`.
+    pub aws: Option<Aws>,
+}
+
+/// `aws`: instances by what they are tagged with and which security groups they are in.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    /// The mapping.
+    pub span: Span,
+    /// `labels`, in writing order.
+    pub labels: Vec<(Text, Text)>,
+    /// `region`.
+    pub region: Option<Text>,
+    /// `securityGroupsIds`.
+    pub ids: Option<List<Text>>,
+    /// `securityGroupsNames`.
+    pub names: Option<List<Text>>,
 }
 
 /// An element of `toServices`.
@@ -209,12 +233,38 @@ pub struct L7 {
     pub http: Option<List<Http>>,
     /// `dns`.
     pub dns: Option<List<Fqdn>>,
-    /// `kafka`, removed in Cilium 1.20: its place.
-    pub kafka: Option<Span>,
-    /// `l7proto`, removed in Cilium 1.20: its place.
-    pub l7proto: Option<Span>,
-    /// `l7`, removed in Cilium 1.20: its place.
-    pub l7: Option<Span>,
+    /// `kafka`, removed in Cilium 1.20.
+    pub kafka: Option<List<Kafka>>,
+    /// `l7proto`, removed in Cilium 1.20.
+    pub l7proto: Option<Text>,
+    /// `l7`, removed in Cilium 1.20.
+    pub l7: Option<List<Generic>>,
+}
+
+/// An element of `rules.kafka`.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    /// The mapping.
+    pub span: Span,
+    /// `role`.
+    pub role: Option<Text>,
+    /// `apiKey`.
+    pub api_key: Option<Text>,
+    /// `apiVersion`, a string for Cilium.
+    pub api_version: Option<Text>,
+    /// `clientID`.
+    pub client_id: Option<Text>,
+    /// `topic`.
+    pub topic: Option<Text>,
+}
+
+/// An element of `rules.l7`: pairs that only the parser of `l7proto` understands.
+#[derive(Clone, Debug)]
+pub struct Generic {
+    /// The mapping.
+    pub span: Span,
+    /// Its pairs, in writing order.
+    pub pairs: Vec<(Text, Text)>,
 }
 
 /// An element of `rules.http`.

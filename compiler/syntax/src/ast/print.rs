@@ -68,6 +68,7 @@ impl Printer<'_> {
                 policy.specs.show("specs", self);
             }
             Object::NetworkPolicy(policy) => policy.show("spec", self),
+            Object::ClusterNetworkPolicy(policy) => policy.show("spec", self),
             Object::CidrGroup(group) => group.cidrs.show("externalCIDRs", self),
             Object::Inventory(object) => self.inventory(object),
         }

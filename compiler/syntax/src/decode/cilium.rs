@@ -6,8 +6,8 @@ use super::meta::Pairs;
 use super::scalar::list;
 use super::{Context, Decode, Field, Table};
 use crate::ast::cilium::{
-    Authentication, CidrRule, DefaultDeny, Egress, Fqdn, IcmpField, IcmpRule, Ingress, Policy,
-    Rule, Service, ServiceName, ServiceSelector,
+    Authentication, Aws, CidrRule, DefaultDeny, Egress, Fqdn, Group, IcmpField, IcmpRule, Ingress,
+    Policy, Rule, Service, ServiceName, ServiceSelector,
 };
 use crate::ast::{List, Text};
 use crate::tree::Node;
@@ -77,7 +77,7 @@ fn ingress(
         from_entities: table.optional("fromEntities", cx),
         from_cidr: table.optional("fromCIDR", cx),
         from_cidr_set: table.optional("fromCIDRSet", cx),
-        from_groups: groups("fromGroups", &mut table, cx),
+        from_groups: table.optional("fromGroups", cx),
         from_requires: removed("fromRequires", &mut table, cx),
         to_ports: section("toPorts", kind, super::ports::rule, &mut table, cx),
         icmps: table.optional("icmps", cx),
@@ -106,7 +106,7 @@ fn egress(
         to_cidr: table.optional("toCIDR", cx),
         to_cidr_set: table.optional("toCIDRSet", cx),
         to_services: table.optional("toServices", cx),
-        to_groups: groups("toGroups", &mut table, cx),
+        to_groups: table.optional("toGroups", cx),
         to_requires: removed("toRequires", &mut table, cx),
         to_fqdns: if kind == Section::Allow {
             table.optional("toFQDNs", cx)
@@ -125,20 +125,6 @@ fn egress(
     Some(entry)
 }
 
-fn groups(
-    name: &'static str,
-    table: &mut Table<'_, '_>,
-    cx: &mut Context<'_>,
-) -> Option<List<Span>> {
-    let node = table.node(name, cx, "a list")?;
-    list(node, Field::new(name), cx, |node, field, cx| {
-        let mut table = Table::open(node, field, cx)?;
-        table.optional::<Aws>("aws", cx);
-        table.finish(cx);
-        Some(node.span)
-    })
-}
-
 /// A list that Cilium no longer has; validation says so, and no message offers it.
 fn removed(
     name: &'static str,
@@ -149,18 +135,31 @@ fn removed(
     List::decode(node, Field::new(name), cx)
 }
 
-/// `aws`: read for its shape only.
-struct Aws;
+impl Decode for Group {
+    fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
+        let mut table = Table::open(node, field, cx)?;
+        let group = Self {
+            span: table.span,
+            aws: table.optional("aws", cx),
+        };
+        table.finish(cx);
+        Some(group)
+    }
+}
 
 impl Decode for Aws {
     fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
         let mut table = Table::open(node, field, cx)?;
-        table.optional::<Pairs>("labels", cx);
-        table.optional::<Text>("region", cx);
-        table.optional::<List<Text>>("securityGroupsIds", cx);
-        table.optional::<List<Text>>("securityGroupsNames", cx);
+        let labels = table.optional::<Pairs>("labels", cx);
+        let aws = Self {
+            span: table.span,
+            labels: labels.unwrap_or_default().0,
+            region: table.optional("region", cx),
+            ids: table.optional("securityGroupsIds", cx),
+            names: table.optional("securityGroupsNames", cx),
+        };
         table.finish(cx);
-        Some(Self)
+        Some(aws)
     }
 }
 

@@ -3,7 +3,7 @@
 use policyc_diag::{Diagnostic, codes};
 
 use super::table::Table;
-use super::{Context, Field, Reader, cilium, inventory, meta, netpol};
+use super::{Context, Field, Reader, cilium, inventory, kcnp, meta, netpol};
 use crate::Parsed;
 use crate::ast::inventory::Object as Kept;
 use crate::ast::{Document, Meta, Object, Text};
@@ -16,6 +16,7 @@ enum Kind {
     Cnp,
     Ccnp,
     Netpol,
+    Kcnp,
     CidrGroup,
     Namespace,
     Node,
@@ -37,6 +38,11 @@ const KINDS: &[(&str, &[&str], Kind)] = &[
         Kind::Ccnp,
     ),
     ("NetworkPolicy", &["networking.k8s.io/v1"], Kind::Netpol),
+    (
+        "ClusterNetworkPolicy",
+        &["policy.networking.k8s.io/v1alpha2"],
+        Kind::Kcnp,
+    ),
     (
         "CiliumCIDRGroup",
         &["cilium.io/v2", "cilium.io/v2alpha1"],
@@ -62,13 +68,13 @@ impl Kind {
     fn is_policy(self) -> bool {
         matches!(
             self,
-            Self::Cnp | Self::Ccnp | Self::Netpol | Self::CidrGroup
+            Self::Cnp | Self::Ccnp | Self::Netpol | Self::Kcnp | Self::CidrGroup
         )
     }
 
     fn reader(self) -> Reader {
         match self {
-            Self::Cnp | Self::Ccnp | Self::CidrGroup => Reader::Schema,
+            Self::Cnp | Self::Ccnp | Self::Kcnp | Self::CidrGroup => Reader::Schema,
             Self::Netpol => Reader::Server,
             _ => Reader::Inventory,
         }
@@ -234,6 +240,7 @@ fn object(
             let spec = table.node("spec", cx, "a mapping");
             Object::NetworkPolicy(netpol::policy(spec, cx))
         }
+        Kind::Kcnp => Object::ClusterNetworkPolicy(kcnp::policy(&mut table, cx)),
         Kind::CidrGroup => Object::CidrGroup(inventory::cidr_group(&mut table, cx)),
         kept => Object::Inventory(inventory_object(kept, &mut table, &meta, cx)),
     };
@@ -258,7 +265,7 @@ fn inventory_object(
         Kind::Slice => Kept::Backends(inventory::slice(table, meta, cx)),
         Kind::Endpoints => Kept::Backends(inventory::endpoints(table, meta, cx)),
         Kind::ConfigMap => Kept::ConfigMap(inventory::config_map(table, cx)),
-        Kind::Cnp | Kind::Ccnp | Kind::Netpol | Kind::CidrGroup => Kept::Other,
+        Kind::Cnp | Kind::Ccnp | Kind::Netpol | Kind::Kcnp | Kind::CidrGroup => Kept::Other,
     }
 }
 

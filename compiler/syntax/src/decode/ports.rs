@@ -1,9 +1,12 @@
 //! Layer 4 and layer 7 parts of Cilium's rules.
 
 use super::cilium::Section;
+use super::meta::Pairs;
 use super::{Context, Decode, Field, Table};
 use crate::ast::Text;
-use crate::ast::cilium::{HeaderMatch, Http, L7, Listener, Port, PortRule, Secret, Tls};
+use crate::ast::cilium::{
+    Generic, HeaderMatch, Http, Kafka, L7, Listener, Port, PortRule, Secret, Tls,
+};
 use crate::tree::Node;
 
 /// Reads an element of `toPorts`; where a section denies, it has only `ports`.
@@ -55,18 +58,41 @@ impl Decode for L7 {
         let mut table = Table::open(node, field, cx)?;
         let http = table.optional("http", cx);
         let dns = table.optional("dns", cx);
-        let mut place = |name| table.hidden(name).map(|node| node.span);
-        let (kafka, l7proto, l7) = (place("kafka"), place("l7proto"), place("l7"));
         let rules = Self {
             span: table.span,
             http,
             dns,
-            kafka,
-            l7proto,
-            l7,
+            kafka: table.unlisted("kafka", cx),
+            l7proto: table.unlisted("l7proto", cx),
+            l7: table.unlisted("l7", cx),
         };
         table.finish(cx);
         Some(rules)
+    }
+}
+
+impl Decode for Kafka {
+    fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
+        let mut table = Table::open(node, field, cx)?;
+        let kafka = Self {
+            span: table.span,
+            role: table.optional("role", cx),
+            api_key: table.optional("apiKey", cx),
+            api_version: table.optional("apiVersion", cx),
+            client_id: table.optional("clientID", cx),
+            topic: table.optional("topic", cx),
+        };
+        table.finish(cx);
+        Some(kafka)
+    }
+}
+
+impl Decode for Generic {
+    fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
+        Some(Self {
+            span: node.span,
+            pairs: Pairs::decode(node, field, cx)?.0,
+        })
     }
 }
 

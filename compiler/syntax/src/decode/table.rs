@@ -83,12 +83,30 @@ impl<'n, 's> Table<'n, 's> {
         T::decode(node, Field::new(name), cx)
     }
 
+    /// A field that may be absent and that messages do not offer.
+    pub(super) fn unlisted<T: Decode>(
+        &mut self,
+        name: &'static str,
+        cx: &mut Context<'_>,
+    ) -> Option<T> {
+        T::decode(self.hidden(name)?, Field::new(name), cx)
+    }
+
     /// A field that must be present.
     pub(super) fn required<T: Decode>(
         &mut self,
         name: &'static str,
         cx: &mut Context<'_>,
     ) -> Option<T> {
+        T::decode(self.present(name, cx)?, Field::new(name), cx)
+    }
+
+    /// The value of a field that must be present.
+    pub(super) fn present(
+        &mut self,
+        name: &'static str,
+        cx: &mut Context<'_>,
+    ) -> Option<&'n Node<'s>> {
         let node = self.raw(name);
         if node.is_none_or(Node::is_null) {
             let message = format!("{} lacks the field `{name}`", self.field);
@@ -100,7 +118,7 @@ impl<'n, 's> Table<'n, 's> {
             );
             return None;
         }
-        T::decode(node?, Field::new(name), cx)
+        node
     }
 
     /// Fields that are someone else's business.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use policyc_syntax::ast::{List, Text, cilium};
 
-use crate::l7::{Content, HeaderMatch, Http, Listener, Rules, Tls};
+use crate::l7::{Content, Generic, HeaderMatch, Http, Kafka, Listener, Rules, Tls};
 use crate::rule::{Kind, Policy};
 
 /// What a proxy is to look at; [`Rules::is_empty`] if nothing. Lists that are empty are the same as none.
@@ -36,11 +36,38 @@ fn content(written: Option<&cilium::L7>) -> Option<Content> {
     };
     let http = distinct(some(written.http.as_ref()).map(http));
     let dns = distinct(some(written.dns.as_ref()).map(super::peers::fqdn));
-    Some(match (http.is_empty(), dns.is_empty()) {
-        (false, _) => Content::Http(http),
-        (true, false) => Content::Dns(dns),
-        (true, true) => Content::None,
+    let kafka = distinct(some(written.kafka.as_ref()).map(kafka));
+    Some(if !http.is_empty() {
+        Content::Http(http)
+    } else if !dns.is_empty() {
+        Content::Dns(dns)
+    } else if !kafka.is_empty() {
+        Content::Kafka(kafka)
+    } else if let Some(protocol) = text(written.l7proto.as_ref()) {
+        let rules = distinct(some(written.l7.as_ref()).map(pairs));
+        Content::Generic(Generic { protocol, rules })
+    } else {
+        Content::None
     })
+}
+
+fn kafka(written: &cilium::Kafka) -> Kafka {
+    Kafka {
+        role: text(written.role.as_ref()),
+        api_key: text(written.api_key.as_ref()).map(|key| key.to_ascii_lowercase().into()),
+        api_version: text(written.api_version.as_ref()),
+        client: text(written.client_id.as_ref()),
+        topic: text(written.topic.as_ref()),
+    }
+}
+
+fn pairs(written: &cilium::Generic) -> Vec<(Arc<str>, Arc<str>)> {
+    let pairs = written.pairs.iter();
+    let mut pairs: Vec<_> = pairs
+        .map(|(key, value)| (key.value.as_str().into(), value.value.as_str().into()))
+        .collect();
+    pairs.sort();
+    pairs
 }
 
 /// Rules that are written twice count once.

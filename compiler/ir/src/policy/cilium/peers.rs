@@ -15,7 +15,7 @@ struct Members<'a> {
     entities: Option<&'a List<Text>>,
     cidrs: Option<&'a List<Text>>,
     cidr_set: Option<&'a List<cilium::CidrRule>>,
-    groups: Option<&'a List<policyc_diag::Span>>,
+    groups: Option<&'a List<cilium::Group>>,
 }
 
 pub(super) fn ingress(entry: &cilium::Ingress) -> Option<Peers> {
@@ -100,8 +100,29 @@ impl Members<'_> {
 }
 
 /// An operator of Cilium's turns groups into prefixes; without its answer they match nothing.
-fn group(_: &policyc_diag::Span) -> std::sync::Arc<str> {
-    "cidrgroup:extgrp.cilium.io".into()
+fn group(written: &cilium::Group) -> std::sync::Arc<str> {
+    let Some(aws) = &written.aws else {
+        return "cloud group".into();
+    };
+    let list = |list: &Option<List<Text>>| {
+        let texts = list.iter().flat_map(|list| list.iter());
+        let mut texts: Vec<_> = texts.map(|text| text.value.as_str()).collect();
+        texts.sort_unstable();
+        texts.join(",")
+    };
+    let mut labels: Vec<_> = aws
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{}={}", key.value, value.value))
+        .collect();
+    labels.sort_unstable();
+    let region = aws.region.as_ref().map_or("", |text| &text.value);
+    let (ids, names) = (list(&aws.ids), list(&aws.names));
+    format!(
+        "aws group region {region} ids {ids} names {names} labels {}",
+        labels.join(",")
+    )
+    .into()
 }
 
 fn selectors(list: &List<ast::Selector>) -> Option<Vec<crate::selector::Selector>> {

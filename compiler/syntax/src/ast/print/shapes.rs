@@ -4,11 +4,11 @@ use policyc_diag::Spanned;
 
 use super::{Printer, Show};
 use crate::ast::cilium::{
-    Authentication, CidrRule, DefaultDeny, Egress, Fqdn, HeaderMatch, Http, IcmpField, IcmpRule,
-    IcmpType, Ingress, L7, Listener, Port, PortRule, Rule, Secret, Service, ServiceName,
-    ServiceSelector, Tls,
+    Authentication, Aws, CidrRule, DefaultDeny, Egress, Fqdn, Generic, Group, HeaderMatch, Http,
+    IcmpField, IcmpRule, IcmpType, Ingress, Kafka, L7, Listener, Port, PortRule, Rule, Secret,
+    Service, ServiceName, ServiceSelector, Tls,
 };
-use crate::ast::{Requirement, Selector, inventory, netpol};
+use crate::ast::{Requirement, Selector, inventory, kcnp, netpol};
 
 /// Shows a structure: its name and place, then its fields under the names they have in YAML.
 macro_rules! shapes {
@@ -92,6 +92,15 @@ shapes! {
         group_selector "cidrGroupSelector",
         except "except",
     }
+    Group {
+        aws "aws",
+    }
+    Aws {
+        labels "labels",
+        region "region",
+        ids "securityGroupsIds",
+        names "securityGroupsNames",
+    }
     Service {
         by_name "k8sService",
         by_selector "k8sServiceSelector",
@@ -127,6 +136,16 @@ shapes! {
         kafka "kafka",
         l7proto "l7proto",
         l7 "l7",
+    }
+    Kafka {
+        role "role",
+        api_key "apiKey",
+        api_version "apiVersion",
+        client_id "clientID",
+        topic "topic",
+    }
+    Generic {
+        pairs "pairs",
     }
     Http {
         path "path",
@@ -185,6 +204,44 @@ shapes! {
         end_port "endPort",
         protocol "protocol",
     }
+    kcnp::Subject {
+        namespaces "namespaces",
+        pods "pods",
+    }
+    kcnp::Pods {
+        namespace_selector "namespaceSelector",
+        pod_selector "podSelector",
+    }
+    kcnp::Rule {
+        name "name",
+        action "action",
+        peers "peers",
+        protocols "protocols",
+    }
+    kcnp::Peer {
+        namespaces "namespaces",
+        pods "pods",
+        nodes "nodes",
+        networks "networks",
+        domain_names "domainNames",
+    }
+    kcnp::Protocol {
+        tcp "tcp",
+        udp "udp",
+        sctp "sctp",
+        named_port "destinationNamedPort",
+    }
+    kcnp::Transport {
+        port "destinationPort",
+    }
+    kcnp::Port {
+        number "number",
+        range "range",
+    }
+    kcnp::Range {
+        start "start",
+        end "end",
+    }
 }
 
 placeless! {
@@ -223,6 +280,13 @@ placeless! {
         service "service",
         addresses "addresses",
         ports "ports",
+    }
+    kcnp::Policy {
+        tier "tier",
+        priority "priority",
+        subject "subject",
+        ingress "ingress",
+        egress "egress",
     }
     netpol::Policy {
         pod_selector "podSelector",
