@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use policyc_diag::render;
-use policyc_ir::settings::{Enforcement, Settings};
+
+/// Options that say what the cluster is like.
+mod cluster;
+
+pub use cluster::{Cluster, Enforce, Localhost};
 
 /// Compiler and offline verifier for Cilium and Kubernetes network policies.
 #[derive(Debug, Parser)]
@@ -83,83 +87,6 @@ pub struct Inventory {
     /// Kubernetes objects: files or folders, `-` for standard input.
     #[arg(long = "inventory", value_name = "PATH", num_args = 1..)]
     pub objects: Vec<PathBuf>,
-}
-
-/// `allow-localhost`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Localhost {
-    /// `always` on Kubernetes.
-    Auto,
-    /// The node may reach its pods unless denied.
-    Always,
-    /// Only what policies allow.
-    Policy,
-}
-
-/// `enable-policy`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Enforce {
-    /// Pods that some policy selects.
-    Default,
-    /// Every pod.
-    Always,
-    /// No pod.
-    Never,
-}
-
-/// Cluster settings that change what policies mean; names and defaults are the agent's.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Cluster settings")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch of the agent, under its own name"
-)]
-pub struct Cluster {
-    /// When policy is enforced.
-    #[arg(long, value_name = "MODE", default_value = "default")]
-    pub enable_policy: Enforce,
-    /// Whether a node may always reach its own pods.
-    #[arg(long, value_name = "MODE", default_value = "auto")]
-    pub allow_localhost: Localhost,
-    /// Whether node policies are enforced.
-    #[arg(long, value_name = "BOOL", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub host_firewall: bool,
-    /// Whether `enableDefaultDeny` is honoured.
-    #[arg(long, value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set)]
-    pub non_default_deny_policies: bool,
-    /// Whether peers are of the local cluster unless they say otherwise.
-    #[arg(long, value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set)]
-    pub policy_default_local_cluster: bool,
-    /// Name of the cluster.
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub cluster_name: String,
-    /// Accept `fromNodes` and `toNodes`.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub node_selector_labels: bool,
-    /// Accept protocols beyond TCP, UDP, SCTP and ICMP.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub extended_ip_protocols: bool,
-}
-
-impl Cluster {
-    /// The settings these options stand for.
-    pub fn settings(&self) -> Settings {
-        Settings {
-            enforcement: match self.enable_policy {
-                Enforce::Default => Enforcement::Default,
-                Enforce::Always => Enforcement::Always,
-                Enforce::Never => Enforcement::Never,
-            },
-            allow_localhost: !matches!(self.allow_localhost, Localhost::Policy),
-            host_firewall: self.host_firewall,
-            non_default_deny: self.non_default_deny_policies,
-            default_local_cluster: self.policy_default_local_cluster,
-            cluster: self.cluster_name.as_str().into(),
-            node_selector_labels: self.node_selector_labels,
-            extended_protocols: self.extended_ip_protocols,
-            ..Settings::default()
-        }
-    }
 }
 
 /// How findings are written.

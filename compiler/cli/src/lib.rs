@@ -5,6 +5,8 @@
 
 /// What users type.
 pub mod args;
+/// Cluster settings: the defaults of a release, then a file, then options.
+mod cluster;
 /// One file per command.
 mod command;
 /// Exit codes, the same in every format.

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use policyc_diag::{Diagnostic, Severity, SourceMap, render};
+use policyc_diag::{Diagnostic, Severity, SourceMap, codes, render};
 
 use crate::args::{FailOn, Format};
 use crate::exit::Exit;
@@ -53,11 +53,14 @@ pub(crate) fn findings_aside(mut found: Vec<Diagnostic>, sources: &SourceMap) {
     }
 }
 
-/// Undecided and internal faults come before findings: nobody may take them for an answer.
+/// Undecided and internal faults come before findings, and so does a cluster that could not be understood: nobody may
+/// take them for an answer.
 pub(crate) fn exit_of(found: &[Diagnostic], fail_on: FailOn) -> Exit {
     let undecided = |diagnostic: &Diagnostic| {
-        diagnostic.code == policyc_diag::codes::UNDECIDED
-            || diagnostic.code.entry().number.starts_with('I')
+        diagnostic.code == codes::UNDECIDED || diagnostic.code.entry().number.starts_with('I')
+    };
+    let unsettled = |diagnostic: &Diagnostic| {
+        [codes::CLUSTER_CONFIG, codes::SETTING_NOT_MODELLED].contains(&diagnostic.code)
     };
     let lowest = match fail_on {
         FailOn::Error => Severity::Error,
@@ -66,6 +69,8 @@ pub(crate) fn exit_of(found: &[Diagnostic], fail_on: FailOn) -> Exit {
     };
     if found.iter().any(undecided) {
         Exit::Undecided
+    } else if found.iter().any(unsettled) {
+        Exit::Usage
     } else if found.iter().any(|diagnostic| diagnostic.severity >= lowest) {
         Exit::Findings
     } else {

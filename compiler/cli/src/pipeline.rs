@@ -13,13 +13,18 @@ use policyc_syntax::ast::inventory::Object::Other;
 use policyc_syntax::ast::{Document, Object};
 use rayon::prelude::*;
 
+use crate::args::Cluster;
 use crate::exit::Error;
-use crate::input;
+use crate::{cluster, input};
 
 /// What has been read and understood.
 pub(crate) struct Front {
     /// Every file.
     pub(crate) sources: SourceMap,
+    /// What the cluster is like.
+    pub(crate) settings: Settings,
+    /// Whether that could be read without a fault; if not, answers are those of another cluster.
+    pub(crate) settled: bool,
     /// Every document of the policy paths.
     pub(crate) documents: Vec<Document>,
     /// Policies that are valid and can be compiled.
@@ -41,7 +46,7 @@ pub(crate) struct Front {
 pub(crate) fn front(
     policies: &[PathBuf],
     inventory: &[PathBuf],
-    settings: &Settings,
+    cluster: &Cluster,
 ) -> Result<Front, Error> {
     let mut sources = SourceMap::new();
     if policies.is_empty() {
@@ -51,8 +56,13 @@ pub(crate) fn front(
     }
     let read = input::read_all(policies, &mut sources)?;
     let (documents, mut diagnostics) = parse(&read);
+    let (settings, faults) = cluster::settings(cluster, &mut sources)?;
+    let settled = !faults.iter().any(Diagnostic::is_error);
+    diagnostics.extend(faults);
+    let (documents, faults) = cluster::unwatched(documents, &settings);
+    diagnostics.extend(faults);
     diagnostics.extend(unknown_kinds(&documents));
-    let (policies, faults) = PolicySet::admit(&documents, settings);
+    let (policies, faults) = PolicySet::admit(&documents, &settings);
     diagnostics.extend(faults);
 
     let read = input::read_all(inventory, &mut sources)?;
@@ -64,10 +74,12 @@ pub(crate) fn front(
     objects.extend(documents.iter().filter(beside).cloned());
     let (inventory, faults) = Inventory::read(&objects);
     diagnostics.extend(faults);
-    let rules = normalise::normalise(&policies, &inventory, settings);
+    let rules = normalise::normalise(&policies, &inventory, &settings);
     let has_inventory = !inventory.pods.is_empty() || !inventory.nodes.is_empty();
     Ok(Front {
         sources,
+        settings,
+        settled,
         documents,
         policies,
         rules,

@@ -124,6 +124,8 @@ codes! {
     INVALID_FLOW 0303 "E" "invalid-flow" Error "0.1.0" "a flow that names nothing in the inventory";
     OPEN_SERVICE 0304 "E" "open-service" Error "0.1.0" "a service that does not exist, so that the rule speaks of everyone";
     CONFLICTING_RULES 0305 "E" "conflicting-rules" Error "0.1.0" "rules that exclude each other, so that their subjects have no policy";
+    CLUSTER_CONFIG 0310 "E" "cluster-config" Error "0.1.0" "cluster settings that cannot be read";
+    SETTING_NOT_MODELLED 0311 "E" "setting-not-modelled" Error "0.1.0" "a cluster setting that changes what policies mean in a way this tool does not model";
     INTENT_VIOLATED 0401 "E" "intent-violated" Error "0.1.0" "an intent that some possible flow breaks";
     UNDECIDED 0402 "E" "undecided" Error "0.1.0" "a question that the solver did not answer within its limits";
     TABLE_LIMIT 0501 "E" "table-limit" Error "0.1.0" "tables that do not fit the maps of the datapath";
@@ -143,6 +145,7 @@ codes! {
     PORT_NOTATION 1014 "W" "port-notation" Warning "0.1.0" "a port in octal or with separators";
     UNLISTED_DIRECTION 1015 "W" "unlisted-direction" Warning "0.1.0" "NetworkPolicy rules in a direction that `policyTypes` leaves out";
     DENY_ONLY 1016 "W" "deny-only-default-deny" Note "0.1.0" "denies alone also switch on default deny";
+    SETTING_BESIDE 1030 "W" "setting-beside-policies" Note "0.1.0" "a cluster setting that decides about packets beside policies";
     INTERNAL_ERROR 9001 "I" "internal-error" Error "0.1.0" "a fault in this tool";
     COUNTEREXAMPLE 9002 "I" "counterexample-not-replayed" Error "0.1.0" "a counterexample that the model does not confirm";
 }

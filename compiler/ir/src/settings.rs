@@ -1,8 +1,13 @@
 //! Cluster settings that change what policies mean. Names and defaults are those of Cilium's agent.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+
+use crate::label::filter::Filter;
+use crate::port::Protocol;
+use crate::rule::Kind;
 
 /// A release of Cilium, as far as it changes what policies mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,29 +117,83 @@ pub struct Settings {
     pub l7_proxy: bool,
     /// `enable-icmp-rules`.
     pub icmp_rules: bool,
+    /// `enable-sctp`: without it, the datapath drops SCTP whatever policies say.
+    pub sctp: bool,
+    /// `policy-audit-mode`: what policies deny is reported and passes. Verdicts are those of the policies all the same.
+    pub audit: bool,
+    /// `enable-ipv4`.
+    pub ipv4: bool,
+    /// `enable-ipv6`.
+    pub ipv6: bool,
+    /// `labels`: which labels exist for policy.
+    pub labels: Filter,
+    /// Kinds of policies that the agent does not watch (`enable-k8s-networkpolicy` and its like).
+    pub unwatched: BTreeSet<Kind>,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    /// The defaults of a release.
+    ///
+    /// Two of them are not the agent's: SCTP is carried and ClusterNetworkPolicy is watched, since who writes such a
+    /// policy has switched it on.
+    pub fn of(version: Version) -> Self {
         Self {
-            version: Version::DEFAULT,
+            version,
             enforcement: Enforcement::Default,
             allow_localhost: true,
             host_firewall: false,
             non_default_deny: true,
-            default_local_cluster: true,
+            default_local_cluster: version >= Version::new(1, 19),
             cluster: "default".into(),
             node_selector_labels: false,
             extended_protocols: false,
             l7_proxy: true,
             icmp_rules: true,
+            sctp: true,
+            audit: false,
+            ipv4: true,
+            ipv6: true,
+            labels: Filter::default(),
+            unwatched: BTreeSet::new(),
         }
+    }
+
+    /// Whether the datapath carries flows of a protocol at all; others are dropped before policy is asked.
+    pub fn carries(&self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::SCTP => self.sctp,
+            Protocol::TCP | Protocol::UDP | Protocol::ICMP | Protocol::ICMPV6 => true,
+            _ => self.extended_protocols,
+        }
+    }
+}
+
+impl Default for Settings {
+    /// Those of [`Version::DEFAULT`].
+    fn default() -> Self {
+        Self::of(Version::DEFAULT)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Version;
+    use super::*;
+
+    #[test]
+    fn peers_are_of_the_local_cluster_since_1_19() {
+        let local = |minor| Settings::of(Version::new(1, minor)).default_local_cluster;
+        assert_eq!([17, 18, 19, 20].map(local), [false, false, true, true]);
+    }
+
+    #[test]
+    fn some_protocols_are_carried_only_if_a_setting_says_so() {
+        let mut settings = Settings::default();
+        let gre = Protocol(47);
+        assert!(settings.carries(Protocol::SCTP) && !settings.carries(gre));
+        (settings.sctp, settings.extended_protocols) = (false, true);
+        assert!(!settings.carries(Protocol::SCTP) && settings.carries(gre));
+        assert!(settings.carries(Protocol::TCP) && settings.carries(Protocol::ICMPV6));
+    }
 
     #[test]
     fn versions_are_read_ordered_and_written() {

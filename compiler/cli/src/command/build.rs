@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use policy_bundle::{Bundle, Contents, SigningKey, Trust, keys, write};
-use policyc_diag::Diagnostic;
+use policyc_diag::{Diagnostic, codes};
 use policyc_ir::cidr::Cidr;
 use policyc_ir::model::Model;
 use policyc_ir::resolve::Resolved;
@@ -21,10 +21,11 @@ use crate::{input, object, output};
 const KEY_BYTES: u64 = 64 << 10;
 
 pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
-    let settings = args.cluster.settings();
     let key = signing_key(args)?;
     let mut target = target(args)?;
-    let mut front = pipeline::front(&args.policies.all(), &args.inventory.objects, &settings)?;
+    let policies = args.policies.all();
+    let mut front = pipeline::front(&policies, &args.inventory.objects, &args.cluster)?;
+    let settings = front.settings.clone();
     if let Some(stage) = args.emit
         && let Some(text) = emit::front(&front, &settings, args.node.as_deref(), stage)
     {
@@ -47,6 +48,9 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     }
     target.pod_ranges.extend(front.inventory.pod_ranges());
     target.extended_protocols = settings.extended_protocols;
+    if !settings.sctp {
+        front.diagnostics.push(sctp_dropped());
+    }
     known_node(&front, args.node.as_deref())?;
     let universe = front.universe(&settings, args.node.as_deref());
     let resolved = Resolved::new(&front.rules, &universe);
@@ -76,6 +80,12 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     let found = std::mem::take(&mut front.diagnostics);
     output::findings_aside(found.clone(), &front.sources);
     Ok(output::exit_of(&found, FailOn::Error))
+}
+
+fn sctp_dropped() -> Diagnostic {
+    Diagnostic::new(codes::SETTING_BESIDE, "this cluster drops all SCTP")
+        .note("`policyd` judges SCTP by the policies, as the tables say")
+        .help("set `enable-sctp` where policies speak of SCTP")
 }
 
 /// Encodes, opens what was encoded with the reader that the node uses, and writes it in one step.

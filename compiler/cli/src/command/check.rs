@@ -16,8 +16,9 @@ use crate::pipeline::{self, Front};
 use crate::{intents, output};
 
 pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
-    let settings = args.cluster.settings();
-    let mut front = pipeline::front(&args.policies.all(), &args.inventory.objects, &settings)?;
+    let policies = args.policies.all();
+    let mut front = pipeline::front(&policies, &args.inventory.objects, &args.cluster)?;
+    let settings = front.settings.clone();
     if let Some(stage) = args.emit {
         return emit_stage(args, &front, &settings, stage);
     }

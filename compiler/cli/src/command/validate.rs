@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 
 use crate::args::{TextOrLines, Validate};
 use crate::exit::{Error, Exit};
-use crate::{input, output, pipeline};
+use crate::{cluster, input, output, pipeline};
 
 pub(crate) fn run(args: &Validate) -> Result<Exit, Error> {
-    let checks = validate::Settings::from(&args.cluster.settings());
     let paths = args.policies.all();
     if paths.is_empty() {
         return Err(Error::usage(
@@ -20,6 +19,12 @@ pub(crate) fn run(args: &Validate) -> Result<Exit, Error> {
     }
     let mut sources = SourceMap::new();
     let read = input::read_all(&paths, &mut sources)?;
+    let (settings, faults) = cluster::settings(&args.cluster, &mut sources)?;
+    if faults.iter().any(Diagnostic::is_error) {
+        output::findings_aside(faults, &sources);
+        return Ok(Exit::Usage);
+    }
+    let checks = validate::Settings::from(&settings);
     let (documents, faults) = pipeline::parse(&read);
     let mut verdicts = judge(&documents, faults, checks);
     verdicts.sort_by_key(|verdict| verdict.span);

@@ -30,11 +30,16 @@ struct Question {
 }
 
 pub(crate) fn run(args: &Verdicts) -> Result<Exit, Error> {
-    let settings = args.cluster.settings();
-    let mut front = pipeline::front(&args.policies.all(), &args.inventory.objects, &settings)?;
+    let policies = args.policies.all();
+    let mut front = pipeline::front(&policies, &args.inventory.objects, &args.cluster)?;
+    let settings = front.settings.clone();
     let flows = input::read(&args.flows, &mut front.sources)?;
     let rejected = rejected(&front);
     output::findings_aside(front.diagnostics.clone(), &front.sources);
+    if !front.settled {
+        output::complain("no verdicts: the cluster's settings could not be understood");
+        return Ok(Exit::Usage);
+    }
     if front
         .diagnostics
         .iter()

@@ -9,6 +9,8 @@
 
 /// Bundles that were damaged on the way.
 mod bundles;
+/// Cluster settings as a user gives them.
+mod cluster;
 /// What each command prints, and how it ends.
 mod commands;
 /// Cilium's answers to every case of `testdata/conformance`.

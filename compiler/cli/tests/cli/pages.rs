@@ -103,6 +103,7 @@ fn codes(folder: &Path, fences: &[(String, String)]) -> BTreeSet<String> {
     for (name, kind, option) in [
         ("inventory.yaml", "yaml inventory", "--inventory"),
         ("intents.pol", "intent", "--intents"),
+        ("cluster.yaml", "yaml cluster-config", "--cluster-config"),
     ] {
         if let Some(path) = write(name, kind) {
             args.extend([option.to_owned(), path]);

@@ -1,0 +1,93 @@
+//! Cluster settings as a user gives them.
+
+use std::fs;
+
+use crate::support::{Ran, policyc, policyc_reading, scratch};
+
+const POLICY: &str = "\
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: a, namespace: shop}
+spec:
+  endpointSelector: {}
+  ingress:
+  - fromEndpoints: [{}]
+";
+
+/// Runs `check` on [`POLICY`] with a file of settings and more options.
+fn check(name: &str, config: &str, options: &[&str]) -> Ran {
+    let folder = scratch(name);
+    let (policy, cluster) = (folder.join("policy.yaml"), folder.join("cluster.yaml"));
+    fs::write(&policy, POLICY).unwrap();
+    fs::write(&cluster, config).unwrap();
+    let mut args = vec!["check", policy.to_str().unwrap()];
+    args.extend([
+        "--cluster-config",
+        cluster.to_str().unwrap(),
+        "--emit=normalise",
+    ]);
+    args.extend(options);
+    policyc(&args)
+}
+
+#[test]
+fn an_option_beats_the_file_and_the_file_beats_the_release() {
+    let old = ["--cilium-version=1.18"];
+    let local = "io.cilium.k8s.policy.cluster=east";
+    let values = "cluster: {name: east}\n";
+    assert!(check("cluster-new", values, &[]).stdout.contains(local));
+    assert!(!check("cluster-old", values, &old).stdout.contains(local));
+    let values = "cluster: {name: east}\nclustermesh: {policyDefaultLocalCluster: true}\n";
+    assert!(check("cluster-file", values, &old).stdout.contains(local));
+    let options = [old[0], "--policy-default-local-cluster=false"];
+    assert!(
+        !check("cluster-option", values, &options)
+            .stdout
+            .contains(local)
+    );
+}
+
+#[test]
+fn a_file_that_is_wrong_is_a_matter_of_configuration() {
+    let ran = check("cluster-wrong", "l7Proxy: perhaps\n", &[]);
+    assert_eq!(ran.code, 2, "{}", ran.all());
+    assert!(ran.stderr.contains("E0310"), "{}", ran.all());
+    let ran = check("cluster-refused", "policyCIDRMatchMode: [nodes]\n", &[]);
+    assert_eq!(ran.code, 2, "{}", ran.all());
+    let absent = ["check", "policies.yaml", "--cluster-config", "absent.yaml"];
+    assert_eq!(policyc(&absent).code, 2);
+}
+
+#[test]
+fn no_command_answers_for_a_cluster_it_does_not_understand() {
+    let wrong = b"enable-host-firewall: true\n";
+    let inventory = ["policies.yaml", "--inventory", "inventory.yaml"];
+    for command in [
+        vec!["verdicts", "--flows", "flows.jsonl"],
+        vec!["build", "--unsigned", "--output", "never.bundle"],
+    ] {
+        let mut args = command.clone();
+        args.extend(inventory);
+        args.extend(["--cluster-config", "-"]);
+        let ran = policyc_reading(&args, wrong);
+        assert_eq!(ran.code, 2, "{}", ran.all());
+        assert!(!ran.stdout.contains("verdict"), "{}", ran.all());
+    }
+    let ran = policyc_reading(
+        &["validate", "policies.yaml", "--cluster-config", "-"],
+        wrong,
+    );
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.all());
+}
+
+#[test]
+fn policies_of_kinds_that_are_not_watched_are_errors() {
+    let ran = check(
+        "cluster-kinds",
+        "extraConfig: {enable-cilium-network-policy: 'false'}\n",
+        &[],
+    );
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.stderr.contains("E0221"), "{}", ran.all());
+    assert!(!ran.stdout.contains("cnp shop/a"), "{}", ran.all());
+}
