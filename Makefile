@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # As root the kernel tests must run; elsewhere they say that they were skipped.
 REQUIRE_ROOT := $(if $(filter 0,$(shell id -u)),POLICY_REQUIRE_ROOT=1,)
 
-.PHONY: demo test setup lint test-compiler test-kernel ebpf-check
+.PHONY: demo test bench setup lint test-compiler test-kernel ebpf-check
 
 demo: setup
 	$(CARGO) build --release --locked --package policyc --package policyd --package policyd-e2e
@@ -29,6 +29,10 @@ test-kernel:
 # Rebuilds the eBPF object from source and compares it with the one that is checked in (installs bpf-linker).
 ebpf-check:
 	$(CARGO) dev ebpf --check
+
+# Time and memory of the compiler over growing clusters, as the tables of docs/performance.md. Takes five minutes.
+bench:
+	$(CARGO) bench --locked --package policy-dev --bench pipeline
 
 setup:
 	@./.ci/setup

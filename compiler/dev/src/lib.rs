@@ -1,5 +1,7 @@
 //! Project tasks. `cargo dev` lists them.
 
+/// Clusters of any size, made up from a seed.
+pub mod cluster;
 /// Rebuilding the eBPF object that is checked in, or checking that nobody has to.
 pub mod ebpf;
 

@@ -5,13 +5,17 @@
     reason = "a command line for people"
 )]
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use policy_dev::cluster::{Cluster, Shape};
 use policy_dev::{TaskError, ebpf};
 
 const USAGE: &str = "usage: cargo dev <task>
 
 tasks:
+  cluster FOLDER [--pods N] [--policies N] [--seed N]
+                 write the cluster that benchmarks of this size measure, as `inventory.yaml` and `policies.yaml`
   ebpf           rebuild the eBPF object `ebpf/policy.o` and its list of sources
   ebpf --check   rebuild it elsewhere and fail if it is not, byte for byte, the one checked in";
 
@@ -19,6 +23,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
+        ["cluster", folder, options @ ..] => Shape::from_arguments(options)
+            .and_then(|shape| Cluster::new(shape).write(Path::new(folder))),
         ["ebpf"] => ebpf::write(&say),
         ["ebpf", "--check"] => ebpf::check(&say),
         _ => Err(TaskError(USAGE.to_owned())),
