@@ -13,6 +13,8 @@ mod decide;
 mod entry;
 /// What Cilium merges.
 mod filter;
+/// ClusterNetworkPolicy.
+mod kcnp;
 /// NetworkPolicy.
 mod kubernetes;
 /// Proxies.
@@ -33,7 +35,6 @@ use labels::Labels;
 
 pub(crate) use decide::{Answer, Shown};
 pub(crate) use filter::Side;
-pub(crate) use peer::Other;
 
 /// A cluster, its settings and the policies in force.
 #[derive(Debug)]
@@ -58,7 +59,10 @@ pub(crate) enum Subject {
 impl World<'_> {
     /// A subject by its name; a pod on the host's network is the host.
     pub(crate) fn subject(&self, name: &str) -> Subject {
-        let pod = self.cluster.pod(name).filter(|pod| !self.cluster.pods[*pod].host_network);
+        let pod = self
+            .cluster
+            .pod(name)
+            .filter(|pod| !self.cluster.pods[*pod].host_network);
         pod.map_or(Subject::Host, Subject::Pod)
     }
 
@@ -66,10 +70,20 @@ impl World<'_> {
     pub(crate) fn sides(&self, subject: Subject) -> [Side; 2] {
         let labels = self.subject_labels(subject);
         let exempt = !self.settings.host_firewall && labels.contains_key("host");
-        let entries: Vec<_> = if exempt { Vec::new() } else { self.entries(subject, &labels) };
+        let entries: Vec<_> = if exempt {
+            Vec::new()
+        } else {
+            self.entries(subject, &labels)
+        };
         let mut sides = Direction::BOTH.map(|direction| {
             let own = entries.iter().filter(|entry| entry.direction == direction);
-            self.side(subject, direction, exempt, &labels, &own.collect::<Vec<_>>())
+            self.side(
+                subject,
+                direction,
+                exempt,
+                &labels,
+                &own.collect::<Vec<_>>(),
+            )
         });
         // One impossible merge, and the subject has no policy at all.
         let conflict = sides.iter().any(|side| side.conflict);
@@ -80,11 +94,20 @@ impl World<'_> {
     fn entries(&self, subject: Subject, labels: &Labels) -> Vec<entry::Entry> {
         let mut entries = Vec::new();
         for document in &self.documents {
-            let home = document.meta.namespace.as_ref().map_or("default", |text| text.value.as_str());
+            let home = document
+                .meta
+                .namespace
+                .as_ref()
+                .map_or("default", |text| text.value.as_str());
             entries.extend(match &document.object {
-                Object::CiliumNetworkPolicy(policy) => self.cilium(policy, Some(home), labels, subject == Subject::Host),
-                Object::CiliumClusterwideNetworkPolicy(policy) => self.cilium(policy, None, labels, subject == Subject::Host),
+                Object::CiliumNetworkPolicy(policy) => {
+                    self.cilium(policy, Some(home), labels, subject == Subject::Host)
+                }
+                Object::CiliumClusterwideNetworkPolicy(policy) => {
+                    self.cilium(policy, None, labels, subject == Subject::Host)
+                }
                 Object::NetworkPolicy(policy) => self.kubernetes(policy, home, labels),
+                Object::ClusterNetworkPolicy(policy) => self.tiered(policy, labels),
                 _ => Vec::new(),
             });
         }
@@ -97,7 +120,11 @@ impl World<'_> {
         }
         let mut labels = Labels::from([("host".to_owned(), ("reserved", String::new()))]);
         let node = self.cluster.nodes.first();
-        for (key, value) in node.iter().flat_map(|node| &node.labels).filter(|(key, _)| labels::kept(key)) {
+        for (key, value) in node
+            .iter()
+            .flat_map(|node| &node.labels)
+            .filter(|(key, _)| labels::kept(key))
+        {
             labels.insert(key.clone(), ("k8s", value.clone()));
         }
         labels

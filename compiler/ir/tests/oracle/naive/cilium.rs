@@ -36,7 +36,13 @@ pub(super) struct Scope<'a> {
 
 impl World<'_> {
     /// The entries of a policy that are for a subject with these labels.
-    pub(super) fn cilium(&self, policy: &cilium::Policy, home: Option<&str>, labels: &Labels, host: bool) -> Vec<Entry> {
+    pub(super) fn cilium(
+        &self,
+        policy: &cilium::Policy,
+        home: Option<&str>,
+        labels: &Labels,
+        host: bool,
+    ) -> Vec<Entry> {
         let specs = policy.specs.iter().flat_map(|list| list.iter());
         let rules = policy.spec.iter().chain(specs);
         let rules = rules.filter(|rule| subject_selected(rule, home, labels, host));
@@ -44,19 +50,32 @@ impl World<'_> {
     }
 
     fn rule(&self, rule: &cilium::Rule, home: Option<&str>) -> Vec<Entry> {
-        let subject = rule.endpoint_selector.as_ref().map(labels::cilium).unwrap_or_default();
-        let init = subject.iter().any(|(source, name, _)| source == "reserved" && name == "init");
+        let subject = rule
+            .endpoint_selector
+            .as_ref()
+            .map(labels::cilium)
+            .unwrap_or_default();
+        let init = subject
+            .iter()
+            .any(|(source, name, _)| source == "reserved" && name == "init");
         let scope = Scope { home, init };
         let mut entries = Vec::new();
         for direction in Direction::BOTH {
-            let written = rule.enable_default_deny.as_ref().and_then(|written| match direction {
-                Direction::Ingress => written.ingress.as_ref(),
-                Direction::Egress => written.egress.as_ref(),
-            });
-            let default_deny = written.is_none_or(|written| written.value) || !self.settings.non_default_deny;
+            let written = rule
+                .enable_default_deny
+                .as_ref()
+                .and_then(|written| match direction {
+                    Direction::Ingress => written.ingress.as_ref(),
+                    Direction::Egress => written.egress.as_ref(),
+                });
+            let default_deny =
+                written.is_none_or(|written| written.value) || !self.settings.non_default_deny;
             for written in sections(rule, direction) {
                 let services = services(&written, home);
-                let filtered = [written.ports.is_some_and(|list| !list.is_empty()), written.icmps.is_some_and(|list| !list.is_empty())];
+                let filtered = [
+                    written.ports.is_some_and(|list| !list.is_empty()),
+                    written.icmps.is_some_and(|list| !list.is_empty()),
+                ];
                 entries.push(Entry {
                     direction,
                     tier: NORMAL,
@@ -65,7 +84,10 @@ impl World<'_> {
                     default_deny,
                     peers: self.peers(&written, &scope, filtered.contains(&true)),
                     services,
-                    auth: written.auth.and_then(|auth| auth.mode.as_ref()).map(|mode| mode.value.clone()),
+                    auth: written
+                        .auth
+                        .and_then(|auth| auth.mode.as_ref())
+                        .map(|mode| mode.value.clone()),
                 });
             }
         }
@@ -73,24 +95,42 @@ impl World<'_> {
     }
 
     fn peers(&self, written: &Written<'_>, scope: &Scope<'_>, with_ports: bool) -> Vec<Select> {
-        let empty = [written.endpoints, written.nodes].into_iter().flatten().any(|list| list.is_empty())
-            || [written.entities, written.cidrs].into_iter().flatten().any(|list| list.is_empty())
+        let empty = [written.endpoints, written.nodes]
+            .into_iter()
+            .flatten()
+            .any(|list| list.is_empty())
+            || [written.entities, written.cidrs]
+                .into_iter()
+                .flatten()
+                .any(|list| list.is_empty())
             || written.cidr_set.is_some_and(|list| list.is_empty());
         if empty {
             return Vec::new();
         }
         let given = |any: bool| if any { vec![ANYONE] } else { Vec::new() };
         if let Some(list) = written.endpoints {
-            return list.iter().map(|one| Select::Labels(self.scoped(one, scope))).collect();
+            return list
+                .iter()
+                .map(|one| Select::Labels(self.scoped(one, scope)))
+                .collect();
         }
         if let Some(list) = written.nodes {
-            return list.iter().map(|one| Select::Labels(self.of_nodes(one))).collect();
+            return list
+                .iter()
+                .map(|one| Select::Labels(self.of_nodes(one)))
+                .collect();
         }
         if let Some(list) = written.entities {
-            return list.iter().flat_map(|entity| self.entity(&entity.value)).collect();
+            return list
+                .iter()
+                .flat_map(|entity| self.entity(&entity.value))
+                .collect();
         }
         if let Some(list) = written.cidrs {
-            return list.iter().map(|cidr| prefix(&cidr.value, Vec::new())).collect();
+            return list
+                .iter()
+                .map(|cidr| prefix(&cidr.value, Vec::new()))
+                .collect();
         }
         if let Some(list) = written.cidr_set {
             return list.iter().map(cidr_rule).collect();
@@ -105,8 +145,15 @@ impl World<'_> {
             // Nobody looks services of deny sections up.
             Some(_) if written.deny => given(with_ports),
             Some(list) => {
-                let found: Vec<_> = list.iter().flat_map(|service| self.behind(service, scope.home)).collect();
-                if found.is_empty() { given(with_ports) } else { found }
+                let found: Vec<_> = list
+                    .iter()
+                    .flat_map(|service| self.behind(service, scope.home))
+                    .collect();
+                if found.is_empty() {
+                    given(with_ports)
+                } else {
+                    found
+                }
             }
             None => given(with_ports),
         }
@@ -115,7 +162,8 @@ impl World<'_> {
     fn scoped(&self, selector: &Selector, scope: &Scope<'_>) -> Vec<Requirement> {
         let mut all = labels::cilium(selector);
         let has = |all: &[Requirement], test: &dyn Fn(&str) -> bool| {
-            all.iter().any(|(source, name, _)| matches!(source.as_str(), "any" | "k8s") && test(name))
+            all.iter()
+                .any(|(source, name, _)| matches!(source.as_str(), "any" | "k8s") && test(name))
         };
         if all.iter().any(|(source, ..)| source == "reserved") {
             return all;
@@ -137,7 +185,9 @@ impl World<'_> {
 
     fn of_nodes(&self, selector: &Selector) -> Vec<Requirement> {
         let mut all = labels::cilium(selector);
-        let with_cluster = all.iter().any(|(source, name, _)| source != "reserved" && name == CLUSTER);
+        let with_cluster = all
+            .iter()
+            .any(|(source, name, _)| source != "reserved" && name == CLUSTER);
         all.push(labels::exists("reserved", "remote-node"));
         if self.settings.default_local_cluster && !with_cluster {
             all.push(self.local());
@@ -156,7 +206,15 @@ impl World<'_> {
             "all" => vec![ANYONE],
             "world" => ["world", "world-ipv4", "world-ipv6"].map(reserved).to_vec(),
             "cluster" => {
-                let inside = ["host", "remote-node", "init", "ingress", "health", "unmanaged", "kube-apiserver"];
+                let inside = [
+                    "host",
+                    "remote-node",
+                    "init",
+                    "ingress",
+                    "health",
+                    "unmanaged",
+                    "kube-apiserver",
+                ];
                 let pods = Select::Labels(vec![self.local()]);
                 inside.into_iter().map(reserved).chain([pods]).collect()
             }
@@ -166,7 +224,11 @@ impl World<'_> {
 
     /// What stands behind a service: pods by label, or addresses.
     fn behind(&self, written: &cilium::Service, home: Option<&str>) -> Vec<Select> {
-        let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone()).filter(|text| !text.is_empty());
+        let text = |text: &Option<Text>| {
+            text.as_ref()
+                .map(|text| text.value.clone())
+                .filter(|text| !text.is_empty())
+        };
         let mut found = Vec::new();
         for service in &self.cluster.services {
             let by_name = written.by_name.as_ref().is_some_and(|by| {
@@ -174,7 +236,10 @@ impl World<'_> {
                     && text(&by.name).is_some_and(|name| name == service.name.1)
             });
             let by_label = written.by_selector.as_ref().is_some_and(|by| {
-                let own = service.labels.iter().map(|(key, value)| (key.clone(), ("k8s", value.clone())));
+                let own = service
+                    .labels
+                    .iter()
+                    .map(|(key, value)| (key.clone(), ("k8s", value.clone())));
                 let wanted = by.selector.as_ref().map(|selector| {
                     labels::requirements(selector, |key| ("any", labels::split(key).1.to_owned()))
                 });
@@ -186,15 +251,25 @@ impl World<'_> {
             }
             match &service.selector {
                 Some(pods) => {
-                    let mut all: Vec<_> = pods.iter().map(|(key, value)| labels::equals("any", key, value)).collect();
+                    let mut all: Vec<_> = pods
+                        .iter()
+                        .map(|(key, value)| labels::equals("any", key, value))
+                        .collect();
                     all.push(labels::equals("k8s", NAMESPACE, &service.name.0));
                     all.extend(self.settings.default_local_cluster.then(|| self.local()));
                     found.push(Select::Labels(canonical(all)));
                 }
                 None => {
-                    let own = self.cluster.backends.iter().filter(|(name, _)| *name == service.name);
+                    let own = self
+                        .cluster
+                        .backends
+                        .iter()
+                        .filter(|(name, _)| *name == service.name);
                     let addresses = own.flat_map(|(_, list)| list);
-                    found.extend(addresses.map(|address| Select::Cidr(block(&address.to_string()), Vec::new())));
+                    found.extend(
+                        addresses
+                            .map(|address| Select::Cidr(block(&address.to_string()), Vec::new())),
+                    );
                 }
             }
         }
@@ -216,11 +291,14 @@ fn subject_selected(rule: &cilium::Rule, home: Option<&str>, labels: &Labels, ho
     let Some(selector) = &rule.endpoint_selector else {
         return false;
     };
-    let in_home = home.is_none_or(|home| labels.get(NAMESPACE).is_some_and(|(_, name)| name == home));
+    let in_home =
+        home.is_none_or(|home| labels.get(NAMESPACE).is_some_and(|(_, name)| name == home));
     let mut selector = selector.clone();
     if home.is_some() {
         // The policy's namespace takes the place of a label written with that very key.
-        selector.match_labels.retain(|(key, _)| key.value != format!("k8s:{NAMESPACE}"));
+        selector
+            .match_labels
+            .retain(|(key, _)| key.value != format!("k8s:{NAMESPACE}"));
     }
     !host && in_home && labels::meet(labels, &labels::cilium(&selector))
 }
@@ -229,7 +307,11 @@ fn subject_selected(rule: &cilium::Rule, home: Option<&str>, labels: &Labels, ho
 pub(super) fn prefix(text: &str, except: Vec<text::Block>) -> Select {
     let block = block(text);
     if block.1 == 0 && except.is_empty() {
-        let family = if block.0.is_ipv4() { "world-ipv4" } else { "world-ipv6" };
+        let family = if block.0.is_ipv4() {
+            "world-ipv4"
+        } else {
+            "world-ipv6"
+        };
         return Select::Labels(vec![labels::equals("reserved", family, "")]);
     }
     Select::Cidr(block, except)
@@ -243,13 +325,19 @@ fn cidr_rule(rule: &cilium::CidrRule) -> Select {
     match (&rule.cidr, &rule.group_ref, &rule.group_selector) {
         (Some(cidr), ..) => prefix(&cidr.value, except),
         (None, Some(name), _) => Select::Group(Groups::Named(name.value.clone()), except),
-        (None, None, Some(selector)) => Select::Group(Groups::Labelled(labels::cilium(selector)), except),
+        (None, None, Some(selector)) => {
+            Select::Group(Groups::Labelled(labels::cilium(selector)), except)
+        }
         (None, None, None) => panic!("a prefix of nothing was let through"),
     }
 }
 
 fn names(fqdn: &cilium::Fqdn) -> Select {
-    let text = |text: &Option<Text>| text.as_ref().filter(|text| !text.value.is_empty()).map(|text| dns(&text.value));
+    let text = |text: &Option<Text>| {
+        text.as_ref()
+            .filter(|text| !text.value.is_empty())
+            .map(|text| dns(&text.value))
+    };
     Select::Fqdn(text(&fqdn.match_name), text(&fqdn.match_pattern))
 }
 
@@ -262,17 +350,34 @@ fn services(written: &Written<'_>, home: Option<&str>) -> Vec<(Service, Proxy)> 
         for port in rule.ports.iter().flat_map(|list| list.iter()) {
             let end = port.end_port.as_ref().map_or(0, |end| end.value);
             let read = text::port(port.port.as_ref().map_or("", |text| &text.value), end);
-            for protocol in text::protocols(port.protocol.as_ref().map(|text| text.value.as_str())) {
-                services.push((Service { protocol, port: read.clone() }, proxy.clone()));
+            for protocol in text::protocols(port.protocol.as_ref().map(|text| text.value.as_str()))
+            {
+                services.push((
+                    Service {
+                        protocol,
+                        port: read.clone(),
+                    },
+                    proxy.clone(),
+                ));
             }
         }
     }
-    for field in icmps.iter().flat_map(|list| list.iter()).flat_map(|rule| rule.fields.iter().flat_map(|list| list.iter())) {
+    for field in icmps
+        .iter()
+        .flat_map(|list| list.iter())
+        .flat_map(|rule| rule.fields.iter().flat_map(|list| list.iter()))
+    {
         let (protocol, port) = text::icmp(field);
         services.extend(port.map(|port| (Service { protocol, port }, Proxy::default())));
     }
     if ports.is_none() && icmps.is_none() {
-        services.push((Service { protocol: 0, port: ALL }, Proxy::default()));
+        services.push((
+            Service {
+                protocol: 0,
+                port: ALL,
+            },
+            Proxy::default(),
+        ));
     }
     services
 }
@@ -281,36 +386,46 @@ fn sections(rule: &cilium::Rule, direction: Direction) -> Vec<Written<'_>> {
     let mut entries = Vec::new();
     if direction == Direction::Ingress {
         for (deny, section) in [(false, &rule.ingress), (true, &rule.ingress_deny)] {
-            entries.extend(section.iter().flat_map(|list| list.iter()).map(|entry| Written {
-                deny,
-                endpoints: entry.from_endpoints.as_ref(),
-                nodes: entry.from_nodes.as_ref(),
-                entities: entry.from_entities.as_ref(),
-                cidrs: entry.from_cidr.as_ref(),
-                cidr_set: entry.from_cidr_set.as_ref(),
-                services: None,
-                fqdns: None,
-                groups: entry.from_groups.as_ref().is_some_and(|list| !list.is_empty()),
-                ports: entry.to_ports.as_ref(),
-                icmps: entry.icmps.as_ref(),
-                auth: entry.authentication.as_ref(),
+            entries.extend(section.iter().flat_map(|list| list.iter()).map(|entry| {
+                Written {
+                    deny,
+                    endpoints: entry.from_endpoints.as_ref(),
+                    nodes: entry.from_nodes.as_ref(),
+                    entities: entry.from_entities.as_ref(),
+                    cidrs: entry.from_cidr.as_ref(),
+                    cidr_set: entry.from_cidr_set.as_ref(),
+                    services: None,
+                    fqdns: None,
+                    groups: entry
+                        .from_groups
+                        .as_ref()
+                        .is_some_and(|list| !list.is_empty()),
+                    ports: entry.to_ports.as_ref(),
+                    icmps: entry.icmps.as_ref(),
+                    auth: entry.authentication.as_ref(),
+                }
             }));
         }
     } else {
         for (deny, section) in [(false, &rule.egress), (true, &rule.egress_deny)] {
-            entries.extend(section.iter().flat_map(|list| list.iter()).map(|entry| Written {
-                deny,
-                endpoints: entry.to_endpoints.as_ref(),
-                nodes: entry.to_nodes.as_ref(),
-                entities: entry.to_entities.as_ref(),
-                cidrs: entry.to_cidr.as_ref(),
-                cidr_set: entry.to_cidr_set.as_ref(),
-                services: entry.to_services.as_ref(),
-                fqdns: entry.to_fqdns.as_ref(),
-                groups: entry.to_groups.as_ref().is_some_and(|list| !list.is_empty()),
-                ports: entry.to_ports.as_ref(),
-                icmps: entry.icmps.as_ref(),
-                auth: entry.authentication.as_ref(),
+            entries.extend(section.iter().flat_map(|list| list.iter()).map(|entry| {
+                Written {
+                    deny,
+                    endpoints: entry.to_endpoints.as_ref(),
+                    nodes: entry.to_nodes.as_ref(),
+                    entities: entry.to_entities.as_ref(),
+                    cidrs: entry.to_cidr.as_ref(),
+                    cidr_set: entry.to_cidr_set.as_ref(),
+                    services: entry.to_services.as_ref(),
+                    fqdns: entry.to_fqdns.as_ref(),
+                    groups: entry
+                        .to_groups
+                        .as_ref()
+                        .is_some_and(|list| !list.is_empty()),
+                    ports: entry.to_ports.as_ref(),
+                    icmps: entry.icmps.as_ref(),
+                    auth: entry.authentication.as_ref(),
+                }
             }));
         }
     }

@@ -115,18 +115,26 @@ impl Cluster {
             }),
             Object::Inventory(Kept::Backends(backends)) => {
                 let service = text(&backends.service).unwrap_or_default();
-                self.backends.push(((name.0, service), addresses(&backends.addresses)));
+                self.backends
+                    .push(((name.0, service), addresses(&backends.addresses)));
             }
             Object::Inventory(Kept::ConfigMap(data)) if short == "dns-cache" => {
                 self.names.extend(data.iter().map(|(name, list)| {
-                    let list = list.value.split_whitespace().map(|one| one.parse().unwrap());
+                    let list = list
+                        .value
+                        .split_whitespace()
+                        .map(|one| one.parse().unwrap());
                     (name.value.clone(), list.collect())
                 }));
             }
             Object::CidrGroup(group) => {
                 let blocks = group.cidrs.iter().flat_map(|list| list.iter());
                 let blocks = blocks.map(|cidr| text::block(&cidr.value)).collect();
-                self.groups.push(Group { name: short, labels, blocks });
+                self.groups.push(Group {
+                    name: short,
+                    labels,
+                    blocks,
+                });
             }
             _ => {}
         }
@@ -134,14 +142,19 @@ impl Cluster {
 
     /// Addresses of the API server.
     pub(crate) fn api(&self) -> impl Iterator<Item = IpAddr> {
-        let backends = self.backends.iter().filter(|(name, _)| name.0 == "default" && name.1 == "kubernetes");
+        let backends = self
+            .backends
+            .iter()
+            .filter(|(name, _)| name.0 == "default" && name.1 == "kubernetes");
         backends.flat_map(|(_, addresses)| addresses.iter().copied())
     }
 
     /// The pod of a name, as `namespace/name`.
     pub(crate) fn pod(&self, name: &str) -> Option<usize> {
         let (namespace, short) = name.split_once('/')?;
-        self.pods.iter().position(|pod| pod.name.0 == namespace && pod.name.1 == short)
+        self.pods
+            .iter()
+            .position(|pod| pod.name.0 == namespace && pod.name.1 == short)
     }
 }
 
@@ -152,7 +165,11 @@ fn running(name: Name, labels: Pairs, pod: &inventory::Pod) -> Option<Pod> {
     }
     let ports = pod.ports.iter().filter_map(|port| {
         let protocol = text(&port.protocol).map_or(6, |name| text::protocol(&name));
-        Some((text(&port.name)?, protocol, u16::try_from(port.number.value).unwrap()))
+        Some((
+            text(&port.name)?,
+            protocol,
+            u16::try_from(port.number.value).unwrap(),
+        ))
     });
     Some(Pod {
         name,
@@ -166,9 +183,14 @@ fn running(name: Name, labels: Pairs, pod: &inventory::Pod) -> Option<Pod> {
 }
 
 fn pairs(labels: &[(Text, Text)]) -> Pairs {
-    labels.iter().map(|(key, value)| (key.value.clone(), value.value.clone())).collect()
+    labels
+        .iter()
+        .map(|(key, value)| (key.value.clone(), value.value.clone()))
+        .collect()
 }
 
 fn addresses(list: &[Text]) -> Vec<IpAddr> {
-    list.iter().map(|text| text.value.parse().unwrap()).collect()
+    list.iter()
+        .map(|text| text.value.parse().unwrap())
+        .collect()
 }

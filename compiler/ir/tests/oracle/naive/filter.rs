@@ -49,11 +49,29 @@ pub(crate) struct Side {
 pub(super) const LAST: u8 = 255;
 
 impl World<'_> {
-    pub(super) fn side(&self, subject: Subject, direction: Direction, exempt: bool, labels: &Labels, entries: &[&Entry]) -> Side {
-        let Settings { enforcement, allow_localhost, .. } = *self.settings;
+    pub(super) fn side(
+        &self,
+        subject: Subject,
+        direction: Direction,
+        exempt: bool,
+        labels: &Labels,
+        entries: &[&Entry],
+    ) -> Side {
+        let Settings {
+            enforcement,
+            allow_localhost,
+            ..
+        } = *self.settings;
         let always = enforcement == Enforcement::Always || labels.contains_key("init");
         let enforced = always || entries.iter().any(|entry| entry.default_deny);
-        let mut side = Side { direction, subject, applies: false, enforced, conflict: false, filters: Filters::new() };
+        let mut side = Side {
+            direction,
+            subject,
+            applies: false,
+            enforced,
+            conflict: false,
+            filters: Filters::new(),
+        };
         if exempt || enforcement == Enforcement::Never || (entries.is_empty() && !always) {
             side.enforced = false;
             return side;
@@ -62,15 +80,31 @@ impl World<'_> {
         for entry in entries {
             side.add(entry);
         }
-        let every = Service { protocol: 0, port: ALL };
-        let given = |act| Given { priority: 0, act, proxy: Proxy::default(), auth: None };
+        let every = Service {
+            protocol: 0,
+            port: ALL,
+        };
+        let given = |act| Given {
+            priority: 0,
+            act,
+            proxy: Proxy::default(),
+            auth: None,
+        };
         let mut last = BTreeMap::new();
         if !enforced {
             last.insert(ANYONE, given(Act::Allow));
             side.observe();
         }
-        if enforced && direction == Direction::Ingress && allow_localhost && subject != Subject::Host && !entries.is_empty() {
-            last.insert(Select::Labels(vec![labels::equals("reserved", "host", "")]), given(Act::Allow));
+        if enforced
+            && direction == Direction::Ingress
+            && allow_localhost
+            && subject != Subject::Host
+            && !entries.is_empty()
+        {
+            last.insert(
+                Select::Labels(vec![labels::equals("reserved", "host", "")]),
+                given(Act::Allow),
+            );
         }
         side.filters.insert((LAST, every), last);
         side
@@ -81,8 +115,16 @@ impl Side {
     fn add(&mut self, entry: &Entry) {
         for (service, proxy) in &entry.services {
             for peer in &entry.peers {
-                let given = Given { priority: entry.priority, act: entry.act, proxy: proxy.clone(), auth: entry.auth.clone() };
-                let filter = self.filters.entry((entry.tier, service.clone())).or_default();
+                let given = Given {
+                    priority: entry.priority,
+                    act: entry.act,
+                    proxy: proxy.clone(),
+                    auth: entry.auth.clone(),
+                };
+                let filter = self
+                    .filters
+                    .entry((entry.tier, service.clone()))
+                    .or_default();
                 let merged = match filter.remove(peer) {
                     None => Ok(given),
                     Some(before) => merge(before, given),
@@ -105,7 +147,11 @@ impl Side {
 
 fn merge(one: Given, two: Given) -> Result<Given, Conflict> {
     if one.priority != two.priority {
-        return Ok(if one.priority < two.priority { one } else { two });
+        return Ok(if one.priority < two.priority {
+            one
+        } else {
+            two
+        });
     }
     if one.act != two.act {
         return Ok(if one.act < two.act { one } else { two });

@@ -33,10 +33,21 @@ impl Proxy {
         let dns = rules.and_then(|rules| rules.dns.as_ref());
         let names = rule.server_names.iter().flat_map(|list| list.iter());
         Self {
-            http: http.iter().flat_map(|list| list.iter()).map(show_http).collect(),
-            dns: dns.iter().flat_map(|list| list.iter()).map(show_dns).collect(),
+            http: http
+                .iter()
+                .flat_map(|list| list.iter())
+                .map(show_http)
+                .collect(),
+            dns: dns
+                .iter()
+                .flat_map(|list| list.iter())
+                .map(show_dns)
+                .collect(),
             server_names: names.map(|name| name.value.clone()).collect(),
-            listener: rule.listener.as_ref().map(|listener| read_listener(listener, home)),
+            listener: rule
+                .listener
+                .as_ref()
+                .map(|listener| read_listener(listener, home)),
             terminating: rule.terminating_tls.as_ref().map(show_tls),
             originating: rule.originating_tls.as_ref().map(show_tls),
         }
@@ -44,7 +55,10 @@ impl Proxy {
 
     /// A DNS proxy that looks for these names.
     pub(super) fn for_dns(names: impl Iterator<Item = String>) -> Self {
-        Self { dns: names.collect(), ..Self::default() }
+        Self {
+            dns: names.collect(),
+            ..Self::default()
+        }
     }
 
     /// Which proxy.
@@ -56,7 +70,9 @@ impl Proxy {
         } else if !self.dns.is_empty() {
             Some("dns")
         } else {
-            let tls = !self.server_names.is_empty() || self.terminating.is_some() || self.originating.is_some();
+            let tls = !self.server_names.is_empty()
+                || self.terminating.is_some()
+                || self.originating.is_some();
             tls.then_some("tls")
         }
     }
@@ -89,7 +105,9 @@ impl Proxy {
             (Some(one), Some(two)) if one == two => Some(one),
             _ => return Err(Conflict),
         };
-        let union = |one: &BTreeSet<String>, two: &BTreeSet<String>| one.union(two).cloned().collect::<BTreeSet<_>>();
+        let union = |one: &BTreeSet<String>, two: &BTreeSet<String>| {
+            one.union(two).cloned().collect::<BTreeSet<_>>()
+        };
         let mut merged = Self {
             http: union(&self.http, &other.http),
             dns: union(&self.dns, &other.dns),
@@ -104,12 +122,17 @@ impl Proxy {
         }
         // Server names with requests need the TLS connection to end at the proxy. Cilium notices in one order of
         // the rules and not in the other.
-        let blind = parser == Some("http") && !merged.server_names.is_empty() && merged.terminating.is_none();
+        let blind = parser == Some("http")
+            && !merged.server_names.is_empty()
+            && merged.terminating.is_none();
         if blind { Err(Conflict) } else { Ok(merged) }
     }
 }
 
-fn better(one: Option<&(String, u8)>, two: Option<&(String, u8)>) -> Result<Option<(String, u8)>, Conflict> {
+fn better(
+    one: Option<&(String, u8)>,
+    two: Option<&(String, u8)>,
+) -> Result<Option<(String, u8)>, Conflict> {
     match (one, two) {
         (Some(one), Some(two)) if one.1 == two.1 && one.0 != two.0 => Err(Conflict),
         (Some(one), Some(two)) => Ok(Some(if one.1 <= two.1 { one } else { two }.clone())),
@@ -126,30 +149,61 @@ pub(super) fn same(one: Option<&String>, two: Option<&String>) -> Result<Option<
 }
 
 fn read_listener(listener: &cilium::Listener, home: Option<&str>) -> (String, u8) {
-    let text = |text: &Option<Text>| text.as_ref().map_or("", |text| text.value.as_str()).to_owned();
+    let text = |text: &Option<Text>| {
+        text.as_ref()
+            .map_or("", |text| text.value.as_str())
+            .to_owned()
+    };
     let kind = text(&listener.config_kind);
     let home = home.filter(|_| kind == "CiliumEnvoyConfig");
-    let parts = [home.unwrap_or_default(), &text(&listener.config_name), &text(&listener.name)].join("/");
-    let priority = listener.priority.as_ref().map_or(0, |priority| priority.value);
-    let priority = if priority == 0 { 126 } else { u8::try_from(priority).unwrap() };
+    let parts = [
+        home.unwrap_or_default(),
+        &text(&listener.config_name),
+        &text(&listener.name),
+    ]
+    .join("/");
+    let priority = listener
+        .priority
+        .as_ref()
+        .map_or(0, |priority| priority.value);
+    let priority = if priority == 0 {
+        126
+    } else {
+        u8::try_from(priority).unwrap()
+    };
     (parts.trim_start_matches('/').to_owned(), priority)
 }
 
 fn show_tls(tls: &cilium::Tls) -> String {
     let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
-    let secret = tls.secret.as_ref().map(|secret| (text(&secret.namespace), text(&secret.name)));
-    format!("{secret:?} {:?} {:?} {:?}", text(&tls.trusted_ca), text(&tls.certificate), text(&tls.private_key))
+    let secret = tls
+        .secret
+        .as_ref()
+        .map(|secret| (text(&secret.namespace), text(&secret.name)));
+    format!(
+        "{secret:?} {:?} {:?} {:?}",
+        text(&tls.trusted_ca),
+        text(&tls.certificate),
+        text(&tls.private_key)
+    )
 }
 
 /// A JSON object of the members that are there.
 fn object(members: &[(&str, Option<String>)]) -> String {
-    let given = members.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{}:{value}", quoted(name))));
+    let given = members.iter().filter_map(|(name, value)| {
+        value
+            .as_ref()
+            .map(|value| format!("{}:{value}", quoted(name)))
+    });
     format!("{{{}}}", given.collect::<Vec<_>>().join(","))
 }
 
 fn list<T>(list: Option<&List<T>>, show: impl Fn(&T) -> String) -> Option<String> {
     let list = list.filter(|list| !list.is_empty())?;
-    Some(format!("[{}]", list.iter().map(show).collect::<Vec<_>>().join(",")))
+    Some(format!(
+        "[{}]",
+        list.iter().map(show).collect::<Vec<_>>().join(",")
+    ))
 }
 
 fn quoted(text: &str) -> String {
@@ -157,7 +211,8 @@ fn quoted(text: &str) -> String {
 }
 
 fn member(text: Option<&Text>) -> Option<String> {
-    text.filter(|text| !text.value.is_empty()).map(|text| quoted(&text.value))
+    text.filter(|text| !text.value.is_empty())
+        .map(|text| quoted(&text.value))
 }
 
 fn show_http(rule: &cilium::Http) -> String {
@@ -165,14 +220,23 @@ fn show_http(rule: &cilium::Http) -> String {
         ("path", member(rule.path.as_ref())),
         ("method", member(rule.method.as_ref())),
         ("host", member(rule.host.as_ref())),
-        ("headers", list(rule.headers.as_ref(), |header| quoted(&header.value))),
-        ("headerMatches", list(rule.header_matches.as_ref(), show_header)),
+        (
+            "headers",
+            list(rule.headers.as_ref(), |header| quoted(&header.value)),
+        ),
+        (
+            "headerMatches",
+            list(rule.header_matches.as_ref(), show_header),
+        ),
     ])
 }
 
 fn show_header(header: &cilium::HeaderMatch) -> String {
     let secret = header.secret.as_ref().map(|secret| {
-        object(&[("namespace", member(secret.namespace.as_ref())), ("name", member(secret.name.as_ref()))])
+        object(&[
+            ("namespace", member(secret.namespace.as_ref())),
+            ("name", member(secret.name.as_ref())),
+        ])
     });
     object(&[
         ("mismatch", member(header.mismatch.as_ref())),
@@ -183,5 +247,21 @@ fn show_header(header: &cilium::HeaderMatch) -> String {
 }
 
 fn show_dns(rule: &cilium::Fqdn) -> String {
-    object(&[("matchName", member(rule.match_name.as_ref())), ("matchPattern", member(rule.match_pattern.as_ref()))])
+    let text = |text: &Option<Text>| {
+        text.as_ref()
+            .map(|text| text.value.clone())
+            .filter(|text| !text.is_empty())
+    };
+    dns_rule(
+        text(&rule.match_name).as_deref(),
+        text(&rule.match_pattern).as_deref(),
+    )
+}
+
+/// A DNS rule as JSON.
+pub(super) fn dns_rule(name: Option<&str>, pattern: Option<&str>) -> String {
+    object(&[
+        ("matchName", name.map(quoted)),
+        ("matchPattern", pattern.map(quoted)),
+    ])
 }

@@ -48,7 +48,11 @@ pub(super) fn requirements<'a>(
     let mut all = Vec::new();
     for (key, value) in &selector.match_labels {
         let (source, name) = read(&key.value);
-        all.push((source.to_owned(), name, Asked::In(vec![value.value.clone()])));
+        all.push((
+            source.to_owned(),
+            name,
+            Asked::In(vec![value.value.clone()]),
+        ));
     }
     for one in &selector.match_expressions {
         let (source, name) = read(&one.key.value);
@@ -84,7 +88,11 @@ pub(super) fn plain(selector: &Selector, prefix: &str) -> Vec<Requirement> {
 
 /// `source:name` has that value.
 pub(super) fn equals(source: &str, name: &str, value: &str) -> Requirement {
-    (source.to_owned(), name.to_owned(), Asked::In(vec![value.to_owned()]))
+    (
+        source.to_owned(),
+        name.to_owned(),
+        Asked::In(vec![value.to_owned()]),
+    )
 }
 
 /// `source:name` exists.
@@ -95,7 +103,9 @@ pub(super) fn exists(source: &str, name: &str) -> Requirement {
 /// Whether labels meet every requirement.
 pub(super) fn meet(labels: &Labels, requirements: &[Requirement]) -> bool {
     requirements.iter().all(|(source, name, asked)| {
-        let given = labels.get(name).filter(|(own, _)| source == "any" || source == own);
+        let given = labels
+            .get(name)
+            .filter(|(own, _)| source == "any" || source == own);
         answers(asked, given.map(|(_, value)| value.as_str()))
     })
 }
@@ -114,7 +124,13 @@ pub(super) fn answers(asked: &Asked, given: Option<&str>) -> bool {
 /// Whether a label of a pod or node exists for policy, with Cilium's default filter: the longest name to include
 /// against the shortest to exclude, both as beginnings.
 pub(super) fn kept(name: &str) -> bool {
-    const WITH: [&str; 5] = [NAMESPACE, NAMESPACE_LABELS, CLUSTER, ACCOUNT, "app.kubernetes.io"];
+    const WITH: [&str; 5] = [
+        NAMESPACE,
+        NAMESPACE_LABELS,
+        CLUSTER,
+        ACCOUNT,
+        "app.kubernetes.io",
+    ];
     const WITHOUT: [&str; 16] = [
         "io.kubernetes",
         "kubernetes.io",
@@ -133,7 +149,10 @@ pub(super) fn kept(name: &str) -> bool {
         "etcd_node",
         "node.beta.kubernetes.io",
     ];
-    let included = WITH.iter().filter(|start| name.starts_with(**start)).map(|start| start.len());
+    let included = WITH
+        .iter()
+        .filter(|start| name.starts_with(**start))
+        .map(|start| start.len());
     let excluded = WITHOUT.iter().filter(|start| name.starts_with(**start));
     match (included.max(), excluded.map(|start| start.len()).min()) {
         (_, None) => true,
@@ -142,6 +161,8 @@ pub(super) fn kept(name: &str) -> bool {
 }
 
 /// The values of texts.
-pub(super) fn texts<'a>(list: impl Iterator<Item = &'a Text> + 'a) -> impl Iterator<Item = String> + 'a {
+pub(super) fn texts<'a>(
+    list: impl Iterator<Item = &'a Text> + 'a,
+) -> impl Iterator<Item = String> + 'a {
     list.map(|text| text.value.clone())
 }

@@ -77,10 +77,17 @@ impl World<'_> {
             return self.pod(pod);
         }
         let nodes = &self.cluster.nodes;
-        if let Some(node) = nodes.iter().position(|node| node.addresses.contains(&address)) {
+        if let Some(node) = nodes
+            .iter()
+            .position(|node| node.addresses.contains(&address))
+        {
             return self.node(node);
         }
-        let world = if address.is_ipv4() { "world-ipv4" } else { "world-ipv6" };
+        let world = if address.is_ipv4() {
+            "world-ipv4"
+        } else {
+            "world-ipv6"
+        };
         let block = (address, if address.is_ipv4() { 32 } else { 128 });
         if self.cluster.api().any(|api| api == address) {
             return reserved(&["kube-apiserver", world], Some(block));
@@ -92,9 +99,18 @@ impl World<'_> {
         let pod = &self.cluster.pods[at];
         if pod.host_network {
             let nodes = &self.cluster.nodes;
-            return self.node(nodes.iter().position(|node| Some(&node.name) == pod.node.as_ref()).unwrap());
+            return self.node(
+                nodes
+                    .iter()
+                    .position(|node| Some(&node.name) == pod.node.as_ref())
+                    .unwrap(),
+            );
         }
-        Other { labels: Some(self.pod_labels(at)), pod: Some(at), ..Other::default() }
+        Other {
+            labels: Some(self.pod_labels(at)),
+            pod: Some(at),
+            ..Other::default()
+        }
     }
 
     fn serves_api(&self, node: usize) -> bool {
@@ -104,21 +120,39 @@ impl World<'_> {
 
     fn host(&self) -> Other {
         let api = !self.cluster.nodes.is_empty() && self.serves_api(0);
-        let names: &[_] = if api { &["host", "kube-apiserver"] } else { &["host"] };
-        Other { host: true, ..reserved(names, None) }
+        let names: &[_] = if api {
+            &["host", "kube-apiserver"]
+        } else {
+            &["host"]
+        };
+        Other {
+            host: true,
+            ..reserved(names, None)
+        }
     }
 
     fn node(&self, at: usize) -> Other {
         if at == 0 {
             return self.host();
         }
-        let names: &[_] = if self.serves_api(at) { &["kube-apiserver", "remote-node"] } else { &["remote-node"] };
+        let names: &[_] = if self.serves_api(at) {
+            &["kube-apiserver", "remote-node"]
+        } else {
+            &["remote-node"]
+        };
         let mut other = reserved(names, None);
-        if let Some(labels) = other.labels.as_mut().filter(|_| self.settings.node_selector_labels) {
+        if let Some(labels) = other
+            .labels
+            .as_mut()
+            .filter(|_| self.settings.node_selector_labels)
+        {
             for (key, value) in &self.cluster.nodes[at].labels {
                 labels.insert(key.clone(), ("node", value.clone()));
             }
-            labels.insert(CLUSTER.to_owned(), ("k8s", self.settings.cluster.to_string()));
+            labels.insert(
+                CLUSTER.to_owned(),
+                ("k8s", self.settings.cluster.to_string()),
+            );
         }
         other
     }
@@ -132,14 +166,22 @@ impl World<'_> {
                 labels.insert(key.clone(), ("k8s", value.clone()));
             }
         }
-        for (name, own) in self.cluster.namespaces.iter().filter(|(name, _)| *name == pod.name.0) {
+        for (name, own) in self
+            .cluster
+            .namespaces
+            .iter()
+            .filter(|(name, _)| *name == pod.name.0)
+        {
             let _ = name;
             for (key, value) in own {
                 labels.insert(format!("{NAMESPACE_LABELS}{key}"), ("k8s", value.clone()));
             }
         }
         labels.insert(NAMESPACE.to_owned(), ("k8s", pod.name.0.clone()));
-        labels.insert(CLUSTER.to_owned(), ("k8s", self.settings.cluster.to_string()));
+        labels.insert(
+            CLUSTER.to_owned(),
+            ("k8s", self.settings.cluster.to_string()),
+        );
         labels.insert(ACCOUNT.to_owned(), ("k8s", pod.account.clone()));
         labels
     }
@@ -147,46 +189,79 @@ impl World<'_> {
     /// Whether a selector selects the other side.
     pub(super) fn selects(&self, select: &Select, other: &Other) -> bool {
         let outside = |all: &dyn Fn(&Block) -> bool, except: &[Block]| {
-            other.at.is_some_and(|at| all(&at) && !except.iter().any(|one| covers(one, &at)))
+            other
+                .at
+                .is_some_and(|at| all(&at) && !except.iter().any(|one| covers(one, &at)))
         };
         match select {
             Select::Labels(wanted) if wanted.is_empty() => true,
-            Select::Labels(wanted) => other.labels.as_ref().is_some_and(|labels| labels::meet(labels, wanted)),
+            Select::Labels(wanted) => other
+                .labels
+                .as_ref()
+                .is_some_and(|labels| labels::meet(labels, wanted)),
             Select::Cidr(block, except) => outside(&|at| covers(block, at), except),
-            Select::Group(groups, except) => outside(&|at| in_groups(&self.cluster, groups, at), except),
-            Select::Fqdn(name, pattern) => other.at.is_some_and(|at| self.learned(at.0).any(|known| {
-                name.as_deref() == Some(&*known) || pattern.as_deref().is_some_and(|pattern| pattern_selects(pattern, &known))
-            })),
+            Select::Group(groups, except) => {
+                outside(&|at| in_groups(&self.cluster, groups, at), except)
+            }
+            Select::Fqdn(name, pattern) => other.at.is_some_and(|at| {
+                self.learned(at.0).any(|known| {
+                    name.as_deref() == Some(&*known)
+                        || pattern
+                            .as_deref()
+                            .is_some_and(|pattern| pattern_selects(pattern, &known))
+                })
+            }),
         }
     }
 
     fn learned(&self, address: IpAddr) -> impl Iterator<Item = String> {
-        let names = self.cluster.names.iter().filter(move |(_, list)| list.contains(&address));
+        let names = self
+            .cluster
+            .names
+            .iter()
+            .filter(move |(_, list)| list.contains(&address));
         names.map(|(name, _)| dns(name))
     }
 }
 
 fn reserved(names: &[&str], at: Option<Block>) -> Other {
-    let labels = names.iter().map(|name| ((*name).to_owned(), ("reserved", String::new())));
-    Other { labels: Some(labels.collect()), at, ..Other::default() }
+    let labels = names
+        .iter()
+        .map(|name| ((*name).to_owned(), ("reserved", String::new())));
+    Other {
+        labels: Some(labels.collect()),
+        at,
+        ..Other::default()
+    }
 }
 
 /// An address has the labels of all groups that hold it, each key with all values at once.
 fn in_groups(cluster: &Cluster, wanted: &Groups, at: &Block) -> bool {
-    let holding = cluster.groups.iter().filter(|group| group.blocks.iter().any(|block| covers(block, at)));
+    let holding = cluster
+        .groups
+        .iter()
+        .filter(|group| group.blocks.iter().any(|block| covers(block, at)));
     let holding: Vec<_> = holding.collect();
     let requirements = match wanted {
         Groups::Foreign => return false,
         Groups::Named(name) => return holding.iter().any(|group| group.name == *name),
         Groups::Labelled(requirements) => requirements,
     };
-    !holding.is_empty() && requirements.iter().all(|(_, key, asked)| {
-        let labels = holding.iter().flat_map(|group| &group.labels).filter(|(own, _)| own == key);
-        let values: Vec<_> = labels.map(|(_, value)| value.as_str()).collect();
-        match asked {
-            labels::Asked::NotIn(_) => values.iter().all(|value| labels::answers(asked, Some(value))),
-            _ if values.is_empty() => labels::answers(asked, None),
-            _ => values.iter().any(|value| labels::answers(asked, Some(value))),
-        }
-    })
+    !holding.is_empty()
+        && requirements.iter().all(|(_, key, asked)| {
+            let labels = holding
+                .iter()
+                .flat_map(|group| &group.labels)
+                .filter(|(own, _)| own == key);
+            let values: Vec<_> = labels.map(|(_, value)| value.as_str()).collect();
+            match asked {
+                labels::Asked::NotIn(_) => values
+                    .iter()
+                    .all(|value| labels::answers(asked, Some(value))),
+                _ if values.is_empty() => labels::answers(asked, None),
+                _ => values
+                    .iter()
+                    .any(|value| labels::answers(asked, Some(value))),
+            }
+        })
 }

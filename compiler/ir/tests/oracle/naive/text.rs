@@ -9,7 +9,9 @@ pub(crate) type Block = (IpAddr, u32);
 
 /// A prefix as written, host bits cleared; a bare address is a prefix of its own.
 pub(super) fn block(text: &str) -> Block {
-    let (network, length) = text.split_once('/').map_or((text, None), |(network, length)| (network, Some(length)));
+    let (network, length) = text
+        .split_once('/')
+        .map_or((text, None), |(network, length)| (network, Some(length)));
     let network: IpAddr = network.parse().unwrap();
     let longest = if network.is_ipv4() { 32 } else { 128 };
     let length = length.map_or(longest, |length| length.parse().unwrap());
@@ -18,14 +20,20 @@ pub(super) fn block(text: &str) -> Block {
 
 fn masked(address: IpAddr, length: u32) -> IpAddr {
     match address {
-        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & u32::MAX.checked_shl(32 - length).unwrap_or(0)).into()),
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & u128::MAX.checked_shl(128 - length).unwrap_or(0)).into()),
+        IpAddr::V4(v4) => {
+            IpAddr::V4((v4.to_bits() & u32::MAX.checked_shl(32 - length).unwrap_or(0)).into())
+        }
+        IpAddr::V6(v6) => {
+            IpAddr::V6((v6.to_bits() & u128::MAX.checked_shl(128 - length).unwrap_or(0)).into())
+        }
     }
 }
 
 /// Whether the second prefix lies in the first.
 pub(super) fn covers(outer: &Block, inner: &Block) -> bool {
-    outer.0.is_ipv4() == inner.0.is_ipv4() && outer.1 <= inner.1 && masked(inner.0, outer.1) == outer.0
+    outer.0.is_ipv4() == inner.0.is_ipv4()
+        && outer.1 <= inner.1
+        && masked(inner.0, outer.1) == outer.0
 }
 
 /// The number of a protocol.
@@ -74,19 +82,34 @@ pub(super) fn port(text: &str, end: i64) -> Port {
         return Port::Named(text.to_ascii_lowercase(), end);
     }
     let digits = text.replace('_', "");
-    let base = if digits.len() > 1 && digits.starts_with('0') { 8 } else { 10 };
-    let first = if digits.is_empty() { 0 } else { u16::from_str_radix(&digits, base).unwrap() };
+    let base = if digits.len() > 1 && digits.starts_with('0') {
+        8
+    } else {
+        10
+    };
+    let first = if digits.is_empty() {
+        0
+    } else {
+        u16::from_str_radix(&digits, base).unwrap()
+    };
     number(first, end)
 }
 
 /// A port by number, up to an end if that is greater. Port 0 is every port, whatever the end.
 pub(super) fn number(first: u16, end: u16) -> Port {
-    if first == 0 { ALL } else { Port::Range(first, end.max(first)) }
+    if first == 0 {
+        ALL
+    } else {
+        Port::Range(first, end.max(first))
+    }
 }
 
 /// Protocol and port of an ICMP field. Type 0 is every type, as port 0 is every port.
 pub(super) fn icmp(field: &cilium::IcmpField) -> (u8, Option<Port>) {
-    let v6 = field.family.as_ref().is_some_and(|family| family.value == "IPv6");
+    let v6 = field
+        .family
+        .as_ref()
+        .is_some_and(|family| family.value == "IPv6");
     let kind = match &field.kind.as_ref().unwrap().value {
         cilium::IcmpType::Number(number) => *number,
         cilium::IcmpType::Name(name) => icmp_type(name, v6),
@@ -125,12 +148,17 @@ pub(super) fn pattern_selects(pattern: &str, name: &str) -> bool {
     if !pattern.is_empty() && pattern.chars().all(|letter| letter == '*') {
         return true;
     }
-    if let Some(rest) = pattern.strip_prefix("**").map(|rest| rest.trim_start_matches('*')) {
+    if let Some(rest) = pattern
+        .strip_prefix("**")
+        .map(|rest| rest.trim_start_matches('*'))
+    {
         if rest.starts_with('.') {
             let labels: Vec<_> = name.split('.').collect();
             return (1..labels.len()).any(|taken| {
                 let tail = format!(".{}", labels[taken..].join("."));
-                labels[..taken].iter().all(|label| !label.is_empty() && label.bytes().all(in_label))
+                labels[..taken]
+                    .iter()
+                    .all(|label| !label.is_empty() && label.bytes().all(in_label))
                     && walk(rest.as_bytes(), tail.as_bytes())
             });
         }
@@ -141,7 +169,9 @@ pub(super) fn pattern_selects(pattern: &str, name: &str) -> bool {
 fn walk(pattern: &[u8], name: &[u8]) -> bool {
     match (pattern.split_first(), name.split_first()) {
         (None, None) => true,
-        (Some((b'*', rest)), Some((letter, tail))) => walk(rest, name) || in_label(*letter) && walk(pattern, tail),
+        (Some((b'*', rest)), Some((letter, tail))) => {
+            walk(rest, name) || in_label(*letter) && walk(pattern, tail)
+        }
         (Some((b'*', rest)), None) => walk(rest, name),
         (Some((wanted, rest)), Some((letter, tail))) => wanted == letter && walk(rest, tail),
         _ => false,
