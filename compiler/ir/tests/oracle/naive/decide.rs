@@ -361,13 +361,29 @@ fn demanded(keys: &[Key<'_>], winner: &Key<'_>, loser: Option<&Key<'_>>) -> Stri
         1 => format!("spire{derived}"),
         _ => format!("test-always-fail{derived}"),
     };
-    if let Some(own) = explicit(keys, winner) {
+    if let Some(own) = explicit(keys, &keeper(keys, winner)) {
         return name(own, "");
     }
     let own = derived(keys, winner).unwrap_or_default();
     let other = loser.filter(|loser| loser.precedence() == winner.precedence());
-    let other = other
-        .and_then(|loser| explicit(keys, loser).or_else(|| derived(keys, loser)))
-        .unwrap_or_default();
-    name(own.max(other), " (derived)")
+    let other = other.and_then(|loser| explicit(keys, loser).or_else(|| derived(keys, loser)));
+    name(own.max(other.unwrap_or_default()), " (derived)")
+}
+
+/// A narrower key with a demand of its own stays beside a redirect that covers it, takes over where the redirect leads
+/// and, being narrower, is found instead.
+fn keeper<'a>(keys: &[Key<'a>], winner: &Key<'a>) -> Key<'a> {
+    let covered = |key: &&Key<'_>| (key.own || !winner.own) && key.bits >= winner.bits;
+    let keeps = |key: &&Key<'_>| {
+        key.level == winner.level && key.given.act == Act::Allow && key.given.auth.is_some()
+    };
+    let redirects = winner.given.proxy.parser().is_some();
+    let kept = keys
+        .iter()
+        .filter(|_| redirects)
+        .filter(covered)
+        .filter(keeps);
+    kept.copied()
+        .max_by_key(|key| (key.bits, key.own))
+        .unwrap_or(*winner)
 }

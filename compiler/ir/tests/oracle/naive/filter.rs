@@ -32,7 +32,7 @@ pub(super) type Filters = BTreeMap<(u8, Service), BTreeMap<Select, Given>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Side {
     /// Which way.
-    pub(super) direction: Direction,
+    pub(crate) direction: Direction,
     /// The subject.
     pub(super) subject: Subject,
     /// Whether anything is looked up at all.
