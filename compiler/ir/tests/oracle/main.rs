@@ -1,4 +1,4 @@
-//! The model against a second, naive evaluator, on random clusters and policies.
+//! The model against a second, naive evaluator, and that one against Cilium.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,10 +6,15 @@
     reason = "tests: a panic is a failure"
 )]
 
+/// The model against the naive evaluator, on random clusters and policies.
+mod agreement;
+/// The naive evaluator against Cilium's verdicts.
+mod conformance;
 /// Random clusters, settings and policies.
 mod generate;
 /// The second evaluator.
 mod naive;
+<<<<<<< HEAD
 
 use policyc_diag::SourceMap;
 use policyc_ir::inventory::{self, Inventory};
@@ -223,3 +228,5 @@ fn others(cluster: &Cluster, universe: &Universe) -> Vec<(Other, IdentityId)> {
     }
     others
 }
+=======
+>>>>>>> oracle

@@ -1,26 +1,34 @@
 //! Random policies, as YAML text with `@NAME` for their name.
 
+use std::collections::BTreeSet;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::Union;
 
-use super::NAMESPACES;
 use super::selector::{kubernetes_selector, node_selector, selector};
+use super::{Breadth, NAMESPACES, layer7, peer, tiered};
 
-pub(super) fn policy() -> impl Strategy<Value = String> {
-    let cnp = (select(NAMESPACES.to_vec()), spec(false)).prop_map(|(namespace, spec)| {
+/// A policy of any kind.
+pub(super) fn policy(breadth: Breadth) -> BoxedStrategy<String> {
+    let cnp = (select(NAMESPACES.to_vec()), spec(false, breadth)).prop_map(|(namespace, spec)| {
         format!("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: @NAME, namespace: {namespace}}}\n{spec}\n")
     });
-    let ccnp = spec(true).prop_map(|spec| {
+    let ccnp = spec(true, breadth).prop_map(|spec| {
         format!("apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: @NAME}}\n{spec}\n")
     });
-    prop_oneof![3 => cnp, 3 => ccnp, 2 => network_policy()]
+    match breadth {
+        Breadth::Basic => prop_oneof![3 => cnp, 3 => ccnp, 2 => network_policy()].boxed(),
+        Breadth::Whole => {
+            prop_oneof![5 => cnp, 5 => ccnp, 2 => network_policy(), 3 => tiered::policy()].boxed()
+        }
+    }
 }
 
-fn spec(cluster_wide: bool) -> impl Strategy<Value = String> {
-    let one = || rule(cluster_wide);
+fn spec(cluster_wide: bool, breadth: Breadth) -> impl Strategy<Value = String> {
+    let one = || rule(cluster_wide, breadth);
     prop_oneof![
         4 => one().prop_map(|rule| format!("spec: {rule}")),
         1 => vec(one(), 1..3).prop_map(|rules| format!("specs: [{}]", rules.join(", "))),
@@ -28,7 +36,7 @@ fn spec(cluster_wide: bool) -> impl Strategy<Value = String> {
     ]
 }
 
-fn rule(cluster_wide: bool) -> impl Strategy<Value = String> {
+fn rule(cluster_wide: bool, breadth: Breadth) -> impl Strategy<Value = String> {
     let pods = selector().prop_map(|text| format!("endpointSelector: {text}"));
     let mut subjects = vec![(6, pods.boxed())];
     if cluster_wide {
@@ -38,7 +46,13 @@ fn rule(cluster_wide: bool) -> impl Strategy<Value = String> {
     let subject = Union::new_weighted(subjects);
     let default_deny =
         option::weighted(0.3, (option::of(any::<bool>()), option::of(any::<bool>())));
-    let sections = vec((0..4_usize, vec(section_entry(), 1..3)), 1..4);
+    let one = prop_oneof![
+        section(breadth, false, false),
+        section(breadth, false, true),
+        section(breadth, true, false),
+        section(breadth, true, true),
+    ];
+    let sections = vec(one, 1..4);
     (subject, default_deny, sections).prop_map(|(subject, default_deny, sections)| {
         let mut members = vec![subject];
         if let Some((ingress, egress)) = default_deny {
@@ -49,98 +63,59 @@ fn rule(cluster_wide: bool) -> impl Strategy<Value = String> {
                 .collect();
             members.push(format!("enableDefaultDeny: {{{}}}", parts.join(", ")));
         }
-        let mut written = [false; 4];
-        for (at, entries) in sections {
-            if std::mem::replace(&mut written[at], true) {
-                continue;
-            }
-            let name = ["ingress", "ingressDeny", "egress", "egressDeny"][at];
-            let (prefix, side) = (if at < 2 { "from" } else { "to" }, name);
-            let entries: Vec<_> = entries
-                .iter()
-                .map(|entry| entry.replace('@', prefix))
-                .collect();
-            members.push(format!("{side}: [{}]", entries.join(", ")));
-        }
+        let mut written = BTreeSet::new();
+        let fresh = sections
+            .into_iter()
+            .filter(|(name, _)| written.insert(*name));
+        members.extend(fresh.map(|(name, entries)| format!("{name}: {entries}")));
         format!("{{{}}}", members.join(", "))
     })
 }
 
+/// A section with its name.
+fn section(
+    breadth: Breadth,
+    egress: bool,
+    deny: bool,
+) -> impl Strategy<Value = (&'static str, String)> {
+    let name = match (egress, deny) {
+        (false, false) => "ingress",
+        (false, true) => "ingressDeny",
+        (true, false) => "egress",
+        (true, true) => "egressDeny",
+    };
+    let side = if egress { "to" } else { "from" };
+    filled(entry(breadth, egress, deny)).prop_map(move |text| (name, text.replace('@', side)))
+}
+
 /// An entry with `@` where `from` or `to` belongs.
-fn section_entry() -> impl Strategy<Value = String> {
+fn entry(breadth: Breadth, egress: bool, deny: bool) -> impl Strategy<Value = String> {
+    let allow = breadth == Breadth::Whole && !deny;
+    let auth = select(vec!["required", "required", "disabled", "test-always-fail"]);
     (
-        option::weighted(0.85, peers()),
-        option::weighted(0.6, services()),
+        option::weighted(0.85, peer::peers(breadth, egress, deny)),
+        option::weighted(0.6, services(allow.then_some(egress))),
+        option::weighted(if allow { 0.15 } else { 0.0 }, auth),
     )
-        .prop_map(|(peers, services)| {
-            let members: Vec<_> = peers.into_iter().chain(services).collect();
+        .prop_map(|(peers, services, auth)| {
+            let auth = auth.map(|mode| format!("authentication: {{mode: {mode}}}"));
+            let members: Vec<_> = peers.into_iter().chain(services).chain(auth).collect();
             format!("{{{}}}", members.join(", "))
         })
 }
 
-fn list(element: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+/// A list, perhaps an empty one.
+pub(super) fn list(element: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
     vec(element, 0..3).prop_map(|items| format!("[{}]", items.join(", ")))
 }
 
+/// A list with something in it.
 pub(super) fn filled(element: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
     vec(element, 1..3).prop_map(|items| format!("[{}]", items.join(", ")))
 }
 
-fn peers() -> impl Strategy<Value = String> {
-    let entity = select(vec![
-        "all",
-        "world",
-        "cluster",
-        "host",
-        "remote-node",
-        "kube-apiserver",
-        "health",
-        "init",
-        "ingress",
-        "unmanaged",
-        "none",
-    ]);
-    let cidr_rule = prop_oneof![
-        cidr().prop_map(|cidr| format!("{{cidr: \"{cidr}\"}}")),
-        select(vec![
-            "{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}",
-            "{cidr: 10.1.0.0/16, except: [10.1.2.3/32, 10.1.9.0/24]}",
-            "{cidr: 0.0.0.0/0, except: [192.0.2.0/25]}",
-            "{cidr: 192.0.2.0/24, except: [192.0.2.0/24]}",
-            "{cidr: \"2001:db8::/32\", except: [\"2001:db8:1::/48\"]}",
-        ])
-        .prop_map(str::to_owned),
-    ];
-    prop_oneof![
-        6 => list(selector()).prop_map(|list| format!("@Endpoints: {list}")),
-        3 => list(entity.prop_map(str::to_owned)).prop_map(|list| format!("@Entities: {list}")),
-        2 => list(cidr().prop_map(|cidr| format!("\"{cidr}\""))).prop_map(|list| format!("@CIDR: {list}")),
-        2 => list(cidr_rule).prop_map(|list| format!("@CIDRSet: {list}")),
-        1 => selector().prop_map(|one| format!("@Endpoints: [{one}], @Entities: []")),
-        1 => Just("@CIDR: [], @Entities: [world]".to_owned()),
-        1 => Just("@Groups: []".to_owned()),
-    ]
-}
-
-fn cidr() -> impl Strategy<Value = &'static str> {
-    select(vec![
-        "10.0.0.0/8",
-        "10.1.0.0/16",
-        "10.1.7.7/16",
-        "10.1.2.3/32",
-        "10.77.1.1/32",
-        "172.18.0.0/16",
-        "172.18.0.2/32",
-        "192.0.2.0/24",
-        "192.0.2.0/25",
-        "0.0.0.0/0",
-        "::/0",
-        "2001:db8::/32",
-        "2001:db8:1::/48",
-    ])
-}
-
-fn services() -> impl Strategy<Value = String> {
+/// Layer 4, with layer 7 for an egress or ingress section that may have it.
+fn services(layer7: Option<bool>) -> impl Strategy<Value = String> {
     let port_rule = prop_oneof![
         6 => filled(port()).prop_map(|ports| format!("{{ports: {ports}}}")),
         1 => Just("{}".to_owned()),
@@ -158,6 +133,10 @@ fn services() -> impl Strategy<Value = String> {
         ),
     });
     let icmp_rule = filled(field).prop_map(|fields| format!("{{fields: {fields}}}"));
+    let port_rule = match layer7 {
+        Some(egress) => prop_oneof![3 => port_rule, 2 => layer7::port_rule(egress)].boxed(),
+        None => port_rule.boxed(),
+    };
     prop_oneof![
         5 => list(port_rule).prop_map(|list| format!("toPorts: {list}")),
         1 => list(icmp_rule).prop_map(|list| format!("icmps: {list}")),
@@ -166,7 +145,7 @@ fn services() -> impl Strategy<Value = String> {
 
 fn port() -> impl Strategy<Value = String> {
     let text = select(vec![
-        "0", "8", "010", "79", "80", "443", "8080", "65535", "http", "HTTP", "dns", "0x50",
+        "0", "8", "010", "53", "79", "80", "443", "8080", "65535", "http", "HTTP", "dns", "0x50",
     ]);
     let end = option::weighted(0.3, select(vec![0, 8, 80, 90, 444, 65535]));
     let protocol = option::weighted(0.8, select(vec!["TCP", "UDP", "SCTP", "ANY"]));

@@ -1,119 +1,183 @@
-//! What selectors, prefixes and ports say, read from their text each time.
+//! Prefixes, ports, protocols and DNS patterns, read from their text.
 
 use std::net::IpAddr;
 
-use policyc_syntax::ast::{Selector, cilium};
+use policyc_syntax::ast::cilium;
 
-use super::{Labels, Question};
+/// A prefix: any address in it, and its length.
+pub(crate) type Block = (IpAddr, u32);
 
-/// Source and name of a key.
-pub(super) fn split(key: &str) -> (&str, &str) {
-    match key.strip_prefix('$') {
-        Some(name) => ("reserved", name),
-        None => key.split_once(':').unwrap_or(("any", key)),
+/// A prefix as written, host bits cleared; a bare address is a prefix of its own.
+pub(super) fn block(text: &str) -> Block {
+    let (network, length) = text
+        .split_once('/')
+        .map_or((text, None), |(network, length)| (network, Some(length)));
+    let network: IpAddr = network.parse().unwrap();
+    let longest = if network.is_ipv4() { 32 } else { 128 };
+    let length = length.map_or(longest, |length| length.parse().unwrap());
+    (masked(network, length), length)
+}
+
+fn masked(address: IpAddr, length: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            IpAddr::V4((v4.to_bits() & u32::MAX.checked_shl(32 - length).unwrap_or(0)).into())
+        }
+        IpAddr::V6(v6) => {
+            IpAddr::V6((v6.to_bits() & u128::MAX.checked_shl(128 - length).unwrap_or(0)).into())
+        }
     }
 }
 
-pub(super) fn keys(selector: &Selector) -> Vec<(&str, &str)> {
-    let labels = selector
-        .match_labels
-        .iter()
-        .map(|(key, _)| split(&key.value));
-    labels
-        .chain(
-            selector
-                .match_expressions
-                .iter()
-                .map(|one| split(&one.key.value)),
-        )
-        .collect()
+/// Whether the second prefix lies in the first.
+pub(super) fn covers(outer: &Block, inner: &Block) -> bool {
+    outer.0.is_ipv4() == inner.0.is_ipv4()
+        && outer.1 <= inner.1
+        && masked(inner.0, outer.1) == outer.0
 }
 
-pub(super) fn selects(selector: &Selector, labels: &Labels) -> bool {
-    all(selector, |key| {
-        let (source, name) = split(key);
-        labels
-            .get(name)
-            .filter(|(given, _)| source == "any" || source == *given)
-            .map(|(_, value)| value.as_str())
-    })
-}
-
-/// A selector of Kubernetes: keys are plain names of labels with source `k8s`, behind a prefix.
-pub(super) fn selects_plain(selector: &Selector, labels: &Labels, prefix: &str) -> bool {
-    all(selector, |key| {
-        let label = labels
-            .get(&format!("{prefix}{key}"))
-            .filter(|(source, _)| *source == "k8s");
-        label.map(|(_, value)| value.as_str())
-    })
-}
-
-fn all<'a>(selector: &Selector, value: impl Fn(&str) -> Option<&'a str>) -> bool {
-    let equal = selector
-        .match_labels
-        .iter()
-        .all(|(key, wanted)| value(&key.value) == Some(wanted.value.as_str()));
-    equal
-        && selector.match_expressions.iter().all(|one| {
-            let given = value(&one.key.value);
-            let listed = || {
-                let mut values = one.values.iter().flat_map(|list| list.iter());
-                values.any(|wanted| Some(wanted.value.as_str()) == given)
-            };
-            match one.operator.value.as_str() {
-                "In" => given.is_some() && listed(),
-                "NotIn" => given.is_none() || !listed(),
-                "Exists" => given.is_some(),
-                "DoesNotExist" => given.is_none(),
-                other => panic!("operator {other} was let through"),
-            }
-        })
-}
-
-pub(super) fn holds(cidr: &str, address: IpAddr) -> bool {
-    let (network, length) = cidr.split_once('/').unwrap();
-    let length: u32 = length.parse().unwrap();
-    match (network.parse().unwrap(), address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            length == 0 || (network.to_bits() ^ address.to_bits()) >> (32 - length) == 0
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => {
-            length == 0 || (network.to_bits() ^ address.to_bits()) >> (128 - length) == 0
-        }
-        _ => false,
-    }
-}
-
-pub(super) fn range(first: i64, end: i64, port: u16) -> bool {
-    let port = i64::from(port);
-    port == first || (first..=end).contains(&port)
-}
-
-pub(super) fn number(protocol: &str) -> u8 {
-    match protocol {
+/// The number of a protocol.
+pub(super) fn protocol(name: &str) -> u8 {
+    match name.to_ascii_uppercase().as_str() {
+        "ICMP" => 1,
+        "IGMP" => 2,
+        "IPIP" => 4,
         "TCP" => 6,
         "UDP" => 17,
+        "IPV6" => 41,
+        "GRE" => 47,
+        "ESP" => 50,
+        "AH" => 51,
+        "ICMPV6" => 58,
+        "VRRP" => 112,
         "SCTP" => 132,
         other => panic!("no protocol: {other}"),
     }
 }
 
-/// Type 0 stands for every type, as port 0 does for every port.
-pub(super) fn icmp_matches(field: &cilium::IcmpField, question: &Question) -> bool {
+/// The protocols a port of a policy is for.
+pub(super) fn protocols(name: Option<&str>) -> Vec<u8> {
+    match name {
+        None | Some("" | "ANY") => vec![6, 17, 132],
+        Some(name) => vec![protocol(name)],
+    }
+}
+
+/// What a port's text says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Port {
+    /// From, to; 0 to 65535 is every port.
+    Range(u16, u16),
+    /// By name, from its number on to an end if that is greater.
+    Named(String, u16),
+}
+
+/// Every port.
+pub(super) const ALL: Port = Port::Range(0, u16::MAX);
+
+/// A port as Cilium reads it: a name if it looks like one, else a number to the base its beginning tells.
+pub(super) fn port(text: &str, end: i64) -> Port {
+    let end = u16::try_from(end).unwrap();
+    if text.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+        return Port::Named(text.to_ascii_lowercase(), end);
+    }
+    let digits = text.replace('_', "");
+    let base = if digits.len() > 1 && digits.starts_with('0') {
+        8
+    } else {
+        10
+    };
+    let first = if digits.is_empty() {
+        0
+    } else {
+        u16::from_str_radix(&digits, base).unwrap()
+    };
+    number(first, end)
+}
+
+/// A port by number, up to an end if that is greater. Port 0 is every port, whatever the end.
+pub(super) fn number(first: u16, end: u16) -> Port {
+    if first == 0 {
+        ALL
+    } else {
+        Port::Range(first, end.max(first))
+    }
+}
+
+/// Protocol and port of an ICMP field. Type 0 is every type, as port 0 is every port.
+pub(super) fn icmp(field: &cilium::IcmpField) -> (u8, Option<Port>) {
     let v6 = field
         .family
         .as_ref()
         .is_some_and(|family| family.value == "IPv6");
     let kind = match &field.kind.as_ref().unwrap().value {
         cilium::IcmpType::Number(number) => *number,
-        cilium::IcmpType::Name(name) => match (name.as_str(), v6) {
-            ("EchoRequest", false) => 8,
-            ("EchoRequest", true) => 128,
-            ("EchoReply", false) => 0,
-            ("EchoReply", true) => 129,
-            (other, _) => panic!("no type: {other}"),
-        },
+        cilium::IcmpType::Name(name) => icmp_type(name, v6),
     };
-    question.protocol == if v6 { 58 } else { 1 } && (kind == 0 || kind == i64::from(question.port))
+    // A type of more than eight bits is never seen.
+    let port = u16::try_from(kind).ok().map(|kind| number(kind, 0));
+    (if v6 { 58 } else { 1 }, port)
+}
+
+fn icmp_type(name: &str, v6: bool) -> i64 {
+    match (name, v6) {
+        ("EchoReply", false) => 0,
+        ("DestinationUnreachable", false) => 3,
+        ("Redirect", false) => 5,
+        ("Echo" | "EchoRequest", false) => 8,
+        ("TimeExceeded", false) => 11,
+        ("Timestamp", false) => 13,
+        ("DestinationUnreachable", true) => 1,
+        ("PacketTooBig", true) => 2,
+        ("TimeExceeded", true) => 3,
+        ("EchoRequest", true) => 128,
+        ("EchoReply", true) => 129,
+        ("RouterSolicitation", true) => 133,
+        (other, _) => panic!("no type that is used here: {other}"),
+    }
+}
+
+/// The part of a DNS name that counts.
+pub(super) fn dns(name: &str) -> String {
+    let lower = name.trim().to_ascii_lowercase();
+    lower.strip_suffix('.').map_or(lower.clone(), str::to_owned)
+}
+
+/// Whether a pattern selects a name, both as [`dns`] leaves them, tried letter by letter.
+pub(super) fn pattern_selects(pattern: &str, name: &str) -> bool {
+    if !pattern.is_empty() && pattern.chars().all(|letter| letter == '*') {
+        return true;
+    }
+    if let Some(rest) = pattern
+        .strip_prefix("**")
+        .map(|rest| rest.trim_start_matches('*'))
+    {
+        if rest.starts_with('.') {
+            let labels: Vec<_> = name.split('.').collect();
+            return (1..labels.len()).any(|taken| {
+                let tail = format!(".{}", labels[taken..].join("."));
+                labels[..taken]
+                    .iter()
+                    .all(|label| !label.is_empty() && label.bytes().all(in_label))
+                    && walk(rest.as_bytes(), tail.as_bytes())
+            });
+        }
+    }
+    walk(pattern.as_bytes(), name.as_bytes())
+}
+
+fn walk(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), Some((letter, tail))) => {
+            walk(rest, name) || in_label(*letter) && walk(pattern, tail)
+        }
+        (Some((b'*', rest)), None) => walk(rest, name),
+        (Some((wanted, rest)), Some((letter, tail))) => wanted == letter && walk(rest, tail),
+        _ => false,
+    }
+}
+
+const fn in_label(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
