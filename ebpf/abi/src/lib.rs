@@ -19,6 +19,8 @@ pub mod conntrack;
 pub mod control;
 /// Endpoints attached on this node, found by interface index.
 pub mod endpoint;
+/// What the programs report: new connections and drops.
+pub mod event;
 /// From an address to an identity index.
 pub mod ipcache;
 /// The decision: class arrays to a verdict record.
