@@ -13,6 +13,8 @@
 
 /// The layout of one generation of policy tables, and reading from it.
 pub mod arena;
+/// What the benchmark's programs and its user space agree on.
+pub mod bench;
 /// Connection tracking: keys, entries and their lifetimes.
 pub mod conntrack;
 /// Which generation is in force.

@@ -1,5 +1,8 @@
 //! The kernel's timer.
-#![expect(unsafe_code, reason = "the standard library does not tell a clock's resolution")]
+#![expect(
+    unsafe_code,
+    reason = "the standard library does not tell a clock's resolution"
+)]
 
 use std::io;
 
