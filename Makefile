@@ -7,7 +7,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # As root the kernel tests must run; elsewhere they say that they were skipped.
 REQUIRE_ROOT := $(if $(filter 0,$(shell id -u)),POLICY_REQUIRE_ROOT=1,)
 
+<<<<<<< HEAD
 .PHONY: demo test bench setup lint test-compiler test-kernel ebpf-check
+=======
+.PHONY: demo test setup lint test-compiler test-kernel ebpf-check bench-datapath
+>>>>>>> kernel
 
 demo: setup
 	$(CARGO) build --release --locked --package policyc --package policyd --package policyd-e2e
@@ -25,6 +29,11 @@ test-compiler:
 test-kernel:
 	$(CARGO) build --locked --package policyc --package policyd
 	$(REQUIRE_ROOT) $(CARGO) test --locked --package policyd-e2e
+
+# What deciding, whole packets and replacing a policy cost in the kernel of this machine; needs root.
+bench-datapath:
+	$(CARGO) build --release --locked --package policyd --package policyd-e2e
+	$(TARGET)/release/bench-datapath $(TARGET)/release/policyd
 
 # Rebuilds the eBPF object from source and compares it with the one that is checked in (installs bpf-linker).
 ebpf-check:

@@ -16,34 +16,40 @@ use std::path::Path;
 
 use crate::{TaskError, root};
 
-/// The object, from the root of the repository.
+/// The object that the product loads, from the root of the repository.
 pub const OBJECT: &str = "ebpf/policy.o";
-/// The list of its sources.
+/// The object that only the benchmark loads.
+pub const BENCH: &str = "ebpf/bench.o";
+/// Both objects, and the names of the programs they are built from.
+const OBJECTS: [(&str, &str); 2] = [(OBJECT, "policy"), (BENCH, "bench")];
+/// The list of their sources, and of the objects.
 pub const SOURCES: &str = "ebpf/policy.o.sources";
 
-/// Rebuilds the object and the list of its sources.
+/// Rebuilds the objects and the list of their sources.
 pub fn write(say: &dyn Fn(&str)) -> Result<(), TaskError> {
     let root = root();
-    let object = strip::strip(&build::object(&root, say)?)?;
-    put(&root.join(OBJECT), &object)?;
-    put(&root.join(SOURCES), sources::list(&root)?.as_bytes())?;
-    say(&format!(
-        "wrote `{OBJECT}` ({} bytes) and `{SOURCES}`",
-        object.len()
-    ));
-    Ok(())
+    let built = build::folder(&root, say)?;
+    for (path, program) in OBJECTS {
+        let object = strip::strip(&read(&built.join(program))?)?;
+        put(&root.join(path), &object)?;
+        say(&format!("wrote `{path}` ({} bytes)", object.len()));
+    }
+    put(&root.join(SOURCES), sources::list(&root)?.as_bytes())
 }
 
-/// Rebuilds the object and compares it with the one checked in.
+/// Rebuilds the objects and compares them with those checked in.
 pub fn check(say: &dyn Fn(&str)) -> Result<(), TaskError> {
     let root = root();
     check_sources(&root)?;
-    if strip::strip(&build::object(&root, say)?)? != read(&root.join(OBJECT))? {
-        return Err(TaskError(format!(
-            "`{OBJECT}` is not what its sources build to; run `cargo dev ebpf`"
-        )));
+    let built = build::folder(&root, say)?;
+    for (path, program) in OBJECTS {
+        if strip::strip(&read(&built.join(program))?)? != read(&root.join(path))? {
+            return Err(TaskError(format!(
+                "`{path}` is not what its sources build to; run `cargo dev ebpf`"
+            )));
+        }
+        say(&format!("`{path}` is what its sources build to"));
     }
-    say(&format!("`{OBJECT}` is what its sources build to"));
     Ok(())
 }
 

@@ -2,44 +2,52 @@
 //!
 //! A key holds the connection as its endpoint sees it (local and remote), so one lookup finds it from either
 //! direction; the entry says who opened it. The interface is part of the key: no pod can make entries for another.
+//! It also stands for the endpoint's own address, which a packet must carry before any connection is looked for.
 
-/// Key of a connection.
+/// Key of a connection. A multiple of eight bytes, which is what the kernel compares fastest.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
+    /// The peer's address in network order; IPv4 in the first four bytes.
+    pub remote: [u8; 16],
     /// Interface index of the endpoint.
     pub ifindex: u32,
     /// Port on the endpoint's side, or the ICMP echo identifier; host order.
     pub local_port: u16,
     /// Port on the peer's side, 0 for ICMP; host order.
     pub remote_port: u16,
-    /// The endpoint's address in network order; IPv4 in the first four bytes.
-    pub local: [u8; 16],
-    /// The peer's address, likewise.
-    pub remote: [u8; 16],
     /// IP protocol.
     pub protocol: u8,
     /// [`crate::ipcache::V4`] or [`crate::ipcache::V6`].
     pub family: u8,
     /// Zero.
-    pub pad: [u8; 2],
+    pub pad: [u8; 6],
 }
 
 /// State of a connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// Boot time in nanoseconds at which the direction opened by the endpoint stops being known; 0 if never opened.
+    /// Time at which the direction opened by the endpoint stops being known; 0 if never opened. In nanoseconds of the
+    /// datapath's own clock, see [`crate::control::Control::tick`].
     pub egress_until: u64,
     /// The same for the direction opened by the peer.
     pub ingress_until: u64,
-    /// TCP flags seen so far, endpoint's side in the low byte, peer's in the next.
-    pub flags: u32,
-    /// Low bits of the generation that last allowed the direction opened by the endpoint. Replies under another
-    /// generation ask the policy anew, so that taking a permission back ends its connections in both directions.
-    pub egress_generation: u16,
+    /// Low bits of the generation that last allowed the direction opened by the endpoint. Under another generation the
+    /// policy is asked anew, about replies as well, so that taking a permission back ends its connections in both
+    /// directions. Under the same one nothing can have changed, since tables, addresses and endpoints change together
+    /// with it only.
+    pub egress_generation: u32,
     /// The same for the direction opened by the peer.
-    pub ingress_generation: u16,
+    pub ingress_generation: u32,
+    /// Record that decided for the direction opened by the endpoint, under that generation.
+    pub egress_record: u16,
+    /// The same for the direction opened by the peer.
+    pub ingress_record: u16,
+    /// TCP flags seen so far, endpoint's side in the low byte, peer's in the next.
+    pub flags: u16,
+    /// Zero.
+    pub pad: u16,
 }
 
 /// Key of a fragmented packet.
@@ -89,5 +97,5 @@ pub const OTHER_LIFETIME: u64 = 60 * SECOND;
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
 
-const _: () = assert!(size_of::<Key>() == 44 && size_of::<Entry>() == 24);
+const _: () = assert!(size_of::<Key>() == 32 && size_of::<Entry>() == 32);
 const _: () = assert!(size_of::<FragmentKey>() == 44 && size_of::<FragmentPorts>() == 8);

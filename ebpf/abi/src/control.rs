@@ -10,9 +10,16 @@ pub struct Control {
     pub revision: u64,
     /// SHA-256 of the bundle in force.
     pub digest: [u8; 32],
+    /// Nanoseconds of one tick of the kernel's timer. Programs tell time by counting ticks, which costs a load where
+    /// asking for the time costs a call; only user space knows how long a tick is. 0 is as good as no generation.
+    pub tick: u64,
+    /// Events that each CPU may report per second, [`crate::event`].
+    pub events: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 48);
+const _: () = assert!(size_of::<Control>() == 64);
 
 impl Control {
     /// Slot of the generation in force.

@@ -31,6 +31,8 @@ pub const IPV6: u32 = 32;
 pub const HAS_IPV4: u32 = 1;
 /// Flag: the IPv6 address is set.
 pub const HAS_IPV6: u32 = 2;
+/// Flag: what the policy would drop passes, and is counted and reported as such.
+pub const AUDIT: u32 = 4;
 
 /// First slot to look at for an interface index (multiplicative hashing).
 #[inline(always)]

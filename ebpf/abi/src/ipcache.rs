@@ -16,8 +16,8 @@ pub struct HostKey {
     pub family: u8,
     /// Generation slot, 0 or 1.
     pub slot: u8,
-    /// Zero.
-    pub pad: [u8; 2],
+    /// Zero. The kernel compares multiples of eight bytes fastest.
+    pub pad: [u8; 6],
 }
 
 /// Data of the trie's key (the kernel's prefix length stands before it and counts [`PREFIX_BASE`] more bits than
@@ -38,4 +38,4 @@ pub struct PrefixKey {
 /// Bits before the address in [`PrefixKey`]: slot, family and padding.
 pub const PREFIX_BASE: u32 = 32;
 
-const _: () = assert!(size_of::<HostKey>() == 20 && size_of::<PrefixKey>() == 20);
+const _: () = assert!(size_of::<HostKey>() == 24 && size_of::<PrefixKey>() == 20);

@@ -13,12 +13,16 @@
 
 /// The layout of one generation of policy tables, and reading from it.
 pub mod arena;
+/// What the benchmark's programs and its user space agree on.
+pub mod bench;
 /// Connection tracking: keys, entries and their lifetimes.
 pub mod conntrack;
 /// Which generation is in force.
 pub mod control;
 /// Endpoints attached on this node, found by interface index.
 pub mod endpoint;
+/// What the programs report: new connections and drops.
+pub mod event;
 /// From an address to an identity index.
 pub mod ipcache;
 /// The decision: class arrays to a verdict record.

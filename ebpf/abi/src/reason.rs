@@ -36,6 +36,8 @@ pub enum Reason {
     ConntrackFull = 14,
     /// Dropped: the policy demands authentication, which the datapath cannot establish.
     AuthRequired = 15,
+    /// Passed although the policy says no: the endpoint is in audit mode.
+    Audited = 16,
 }
 
 impl Reason {
@@ -59,6 +61,7 @@ impl Reason {
             13 => Self::InvalidTables,
             14 => Self::ConntrackFull,
             15 => Self::AuthRequired,
+            16 => Self::Audited,
             _ => return None,
         })
     }
@@ -66,12 +69,24 @@ impl Reason {
     /// Whether a packet with this reason passes.
     #[inline(always)]
     pub const fn passes(self) -> bool {
-        matches!(self, Self::Allowed | Self::Reply | Self::Essential)
+        matches!(
+            self,
+            Self::Allowed | Self::Reply | Self::Essential | Self::Audited
+        )
+    }
+
+    /// Whether the policy said no, as opposed to a packet that never got to be asked about.
+    #[inline(always)]
+    pub const fn is_policy(self) -> bool {
+        matches!(
+            self,
+            Self::PolicyDeny | Self::DefaultDeny | Self::AuthRequired
+        )
     }
 }
 
 /// Number of reasons, the length of the counters per reason.
-pub const COUNT: u32 = 16;
+pub const COUNT: u32 = 17;
 
 /// All reasons in order, with the names shown to people.
 pub const ALL: [(Reason, &str); COUNT as usize] = [
@@ -91,6 +106,7 @@ pub const ALL: [(Reason, &str); COUNT as usize] = [
     (Reason::InvalidTables, "invalid-tables"),
     (Reason::ConntrackFull, "conntrack-full"),
     (Reason::AuthRequired, "auth-required"),
+    (Reason::Audited, "audited"),
 ];
 
 /// A per-CPU counter.

@@ -4,7 +4,7 @@
     reason = "aya asks for a marker trait whose promise it cannot check"
 )]
 
-use crate::{conntrack, control, ipcache, reason};
+use crate::{bench, conntrack, control, event, ipcache, reason};
 
 // SAFETY: each is `repr(C)`, `Copy`, of integers only and without padding (sizes are asserted beside them).
 unsafe impl aya::Pod for ipcache::HostKey {}
@@ -22,3 +22,11 @@ unsafe impl aya::Pod for conntrack::FragmentKey {}
 unsafe impl aya::Pod for conntrack::FragmentPorts {}
 // SAFETY: as above.
 unsafe impl aya::Pod for reason::Counter {}
+// SAFETY: as above.
+unsafe impl aya::Pod for event::Budget {}
+// SAFETY: as above.
+unsafe impl aya::Pod for bench::Config {}
+// SAFETY: as above.
+unsafe impl aya::Pod for bench::PolicyKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for bench::PolicyValue {}

@@ -12,6 +12,15 @@ use crate::sys::Frame;
 use crate::transport::{FIN, RST, Transport, echo_request_of};
 use crate::{Direction, maps};
 
+/// Where a packet's connection is looked for, and the end that the interface stands for.
+#[repr(C)]
+pub(crate) struct Connection {
+    /// What it is known by.
+    pub(crate) key: Key,
+    /// The endpoint's address in network order; IPv4 in the first four bytes.
+    pub(crate) local: [u8; 16],
+}
+
 /// Completes the key of a connection, whose addresses are there already.
 #[inline(always)]
 pub(crate) fn complete(
@@ -40,7 +49,7 @@ pub(crate) fn complete(
     };
     key.protocol = transport.protocol;
     key.family = network.family;
-    key.pad = [0; 2];
+    key.pad = [0; 6];
 }
 
 /// Whether a packet can be a reply at all, whatever is known of its connection.
@@ -73,11 +82,22 @@ pub(crate) fn is_open(entry: &Entry, opener: Direction, now: u64) -> bool {
 /// Whether the direction `opener` was allowed by this very generation.
 #[inline(always)]
 pub(crate) fn is_current(entry: &Entry, opener: Direction, generation: u64) -> bool {
-    generation as u16
+    generation as u32
         == match opener {
             Direction::Egress => entry.egress_generation,
             Direction::Ingress => entry.ingress_generation,
         }
+}
+
+/// The record that decided when `opener` was last allowed, if that was by this very generation: asking again would
+/// lead to it.
+#[inline(always)]
+pub(crate) fn decided(entry: &Entry, opener: Direction, generation: u64) -> Option<u32> {
+    let record = match opener {
+        Direction::Egress => entry.egress_record,
+        Direction::Ingress => entry.ingress_record,
+    };
+    is_current(entry, opener, generation).then_some(u32::from(record))
 }
 
 /// Forgets that `opener` opened a connection.
@@ -108,6 +128,8 @@ pub(crate) struct Sighting {
     pub(crate) opener: Direction,
     /// The generation that allowed it.
     pub(crate) generation: u64,
+    /// The record by which it did.
+    pub(crate) record: u32,
     /// The time.
     pub(crate) now: u64,
 }
@@ -120,22 +142,24 @@ pub(crate) fn refresh(entry: &mut Entry, transport: &Transport, sighting: &Sight
     } else {
         8
     };
-    let flags = entry.flags | (u32::from(transport.tcp_flags) << shift);
+    let flags = entry.flags | (u16::from(transport.tcp_flags) << shift);
     let until = sighting.now + lifetime(transport.protocol, flags);
     entry.flags = flags;
     match sighting.opener {
         Direction::Egress => {
             entry.egress_until = until;
-            entry.egress_generation = sighting.generation as u16;
+            entry.egress_generation = sighting.generation as u32;
+            entry.egress_record = sighting.record as u16;
         }
         Direction::Ingress => {
             entry.ingress_until = until;
-            entry.ingress_generation = sighting.generation as u16;
+            entry.ingress_generation = sighting.generation as u32;
+            entry.ingress_record = sighting.record as u16;
         }
     }
 }
 
-/// Records that a packet was allowed, so that replies to it pass.
+/// Records that a packet was allowed, so that replies to it pass. Says whether the connection is new.
 #[inline(always)]
 pub(crate) fn open(
     known: Option<&mut Entry>,
@@ -143,18 +167,20 @@ pub(crate) fn open(
     fresh: &mut Entry,
     transport: &Transport,
     sighting: &Sighting,
-) -> Result<(), Reason> {
+) -> Result<bool, Reason> {
     if let Some(entry) = known {
-        if is_over(entry, transport, sighting.now) {
+        let is_over = is_over(entry, transport, sighting.now);
+        if is_over {
             *entry = Entry::default();
         }
         refresh(entry, transport, sighting);
-        return Ok(());
+        return Ok(is_over);
     }
     *fresh = Entry::default();
     refresh(fresh, transport, sighting);
     maps::CONNTRACK
         .insert(key, *fresh, 0)
+        .map(|()| true)
         .map_err(|_| Reason::ConntrackFull)
 }
 
@@ -168,14 +194,14 @@ fn is_over(entry: &Entry, transport: &Transport, now: u64) -> bool {
 
 /// Whether a TCP connection has been reset, or ended by both sides.
 #[inline(always)]
-fn is_closing(flags: u32) -> bool {
+fn is_closing(flags: u16) -> bool {
     let (own, peer) = (flags as u8, (flags >> 8) as u8);
     (own | peer) & RST != 0 || own & peer & FIN != 0
 }
 
 /// How long a connection stays known after a packet, in nanoseconds.
 #[inline(always)]
-fn lifetime(protocol: u8, flags: u32) -> u64 {
+fn lifetime(protocol: u8, flags: u16) -> u64 {
     let (own, peer) = (flags as u8, (flags >> 8) as u8);
     if protocol != proto::TCP {
         OTHER_LIFETIME

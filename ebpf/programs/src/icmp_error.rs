@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //! ICMP errors that belong to a known connection. They quote the packet they complain about.
 
-use policy_abi::conntrack::{Entry, Key};
+use policy_abi::conntrack::Entry;
 use policy_abi::ipcache::V4;
 use policy_abi::proto;
 
+use crate::conntrack::Connection;
 use crate::network::{Network, Part, carries, ends, widen};
+use crate::policy::Generation;
 use crate::sys::{self, Frame};
 use crate::transport::{Transport, is_echo_reply, is_echo_request};
 use crate::{Direction, conntrack};
@@ -52,27 +54,27 @@ pub(crate) fn is_related(
     frame: &Frame<'_>,
     network: &Network,
     transport: &Transport,
-    connection: &Key,
-    key: &mut Key,
+    connection: &Connection,
+    quoted: &mut Connection,
     direction: Direction,
-    generation: u64,
+    generation: &Generation,
 ) -> bool {
     if network.part != Part::Whole || !is_error(transport) {
         return false;
     }
-    if find_quoted(frame, network, connection, key, direction).is_none() {
+    if find_quoted(frame, network, connection, quoted, direction).is_none() {
         return false;
     }
-    let now = sys::now();
-    sys::connection(key).is_some_and(|entry| {
-        is_allowed(entry, Direction::Egress, now, generation)
-            || is_allowed(entry, Direction::Ingress, now, generation)
+    sys::connection(&quoted.key).is_some_and(|entry| {
+        is_allowed(entry, Direction::Egress, generation)
+            || is_allowed(entry, Direction::Ingress, generation)
     })
 }
 
 #[inline(always)]
-fn is_allowed(entry: &Entry, opener: Direction, now: u64, generation: u64) -> bool {
-    conntrack::is_open(entry, opener, now) && conntrack::is_current(entry, opener, generation)
+fn is_allowed(entry: &Entry, opener: Direction, generation: &Generation) -> bool {
+    conntrack::is_open(entry, opener, generation.now)
+        && conntrack::is_current(entry, opener, generation.number)
 }
 
 /// Fills in where the connection of the quoted packet is known, if this pod can have been part of it.
@@ -82,21 +84,21 @@ fn is_allowed(entry: &Entry, opener: Direction, now: u64, generation: u64) -> bo
 fn find_quoted(
     frame: &Frame<'_>,
     network: &Network,
-    connection: &Key,
-    key: &mut Key,
+    connection: &Connection,
+    about: &mut Connection,
     direction: Direction,
 ) -> Option<()> {
     let at = network.at + ICMP_HEADER;
     let is_egress = direction == Direction::Egress;
     let went = direction.reversed();
     let quoted = if network.family == V4 {
-        quoted_ipv4(frame, at, key, went)
+        quoted_ipv4(frame, at, about, went)
     } else {
-        quoted_ipv6(frame, at, key, went)
+        quoted_ipv6(frame, at, about, went)
     }?;
     // Errors go back to where the packet came from; a pod may complain only about packets that it was sent.
-    let is_fitting =
-        key.local == connection.local && (!is_egress || key.remote == connection.remote);
+    let is_fitting = about.local == connection.local
+        && (!is_egress || about.key.remote == connection.key.remote);
     if !is_fitting || !carries(network.family, quoted.protocol) {
         return None;
     }
@@ -107,6 +109,7 @@ fn find_quoted(
     } else {
         destination_port
     };
+    let key = &mut about.key;
     key.ifindex = frame.ifindex();
     key.local_port = if is_egress {
         destination_port
@@ -116,19 +119,24 @@ fn find_quoted(
     key.remote_port = if is_icmp { 0 } else { remote_port };
     key.protocol = quoted.protocol;
     key.family = network.family;
-    key.pad = [0; 2];
+    key.pad = [0; 6];
     Some(())
 }
 
 #[inline(always)]
-fn quoted_ipv4(frame: &Frame<'_>, at: u32, key: &mut Key, went: Direction) -> Option<Quoted> {
+fn quoted_ipv4(
+    frame: &Frame<'_>,
+    at: u32,
+    about: &mut Connection,
+    went: Direction,
+) -> Option<Quoted> {
     let header: [u8; 20] = frame.bytes(at)?;
     let length = u32::from(header[0] & 0x0f) * 4;
     let is_later_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0;
     if header[0] >> 4 != 4 || length < 20 || is_later_fragment {
         return None;
     }
-    let (source, destination) = ends(key, went);
+    let (source, destination) = ends(about, went);
     *source = widen([header[12], header[13], header[14], header[15]]);
     *destination = widen([header[16], header[17], header[18], header[19]]);
     Some(Quoted {
@@ -139,12 +147,17 @@ fn quoted_ipv4(frame: &Frame<'_>, at: u32, key: &mut Key, went: Direction) -> Op
 
 /// Extension headers in a quotation are not walked: such an error is left to the policy.
 #[inline(always)]
-fn quoted_ipv6(frame: &Frame<'_>, at: u32, key: &mut Key, went: Direction) -> Option<Quoted> {
+fn quoted_ipv6(
+    frame: &Frame<'_>,
+    at: u32,
+    about: &mut Connection,
+    went: Direction,
+) -> Option<Quoted> {
     let header: [u8; 8] = frame.bytes(at)?;
     if header[0] >> 4 != 6 {
         return None;
     }
-    let (source, destination) = ends(key, went);
+    let (source, destination) = ends(about, went);
     frame.copy_address(at + 8, source)?;
     frame.copy_address(at + 24, destination)?;
     Some(Quoted {

@@ -13,6 +13,8 @@
 mod conntrack;
 /// Counting packets per record and per reason.
 mod counters;
+/// Reporting new connections and drops.
+mod events;
 /// ICMP errors that belong to a known connection.
 mod icmp_error;
 /// The maps that the daemon fills and reads.

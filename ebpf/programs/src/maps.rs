@@ -3,10 +3,11 @@
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use policy_abi::arena;
 use policy_abi::conntrack::{Entry, FragmentKey, FragmentPorts, Key};
 use policy_abi::control::Control;
+use policy_abi::event::{self, Budget};
 use policy_abi::ipcache::{HostKey, PrefixKey};
 use policy_abi::reason::{self, Counter, RECORDS_COUNTED};
 
@@ -47,6 +48,14 @@ pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> =
 #[map]
 pub(crate) static RECORD_COUNTERS: PerCpuArray<Counter> =
     PerCpuArray::with_max_entries(2 * RECORDS_COUNTED, 0);
+
+/// New connections and drops.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(event::RING, 0);
+
+/// How many more of them each CPU may report.
+#[map]
+pub(crate) static EVENT_BUDGET: PerCpuArray<Budget> = PerCpuArray::with_max_entries(1, 0);
 
 /// Working memory; of no meaning to the daemon.
 #[map]

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //! From bytes to addresses: Ethernet, IPv4, IPv6 and its extension headers.
 
-use policy_abi::conntrack::Key;
 use policy_abi::ipcache::{V4, V6};
 use policy_abi::proto;
 use policy_abi::reason::Reason;
 
 use crate::Direction;
+use crate::conntrack::Connection;
 use crate::sys::Frame;
 
 /// Bytes of the Ethernet header.
@@ -39,7 +39,7 @@ pub(crate) enum Part {
     Later(u32),
 }
 
-/// What the network layer says, apart from the addresses: those go straight to the key of the connection.
+/// What the network layer says, apart from the addresses: those go straight to where the connection is looked for.
 #[derive(Clone, Copy)]
 pub(crate) struct Network {
     /// Where the transport header starts.
@@ -58,31 +58,40 @@ pub(crate) struct Network {
     pub(crate) hop_limit: u8,
 }
 
-/// Reads the network header. `Ok(None)` is ARP, which is none of a policy's business.
+/// Whether a packet is ARP, which is none of a policy's business.
+#[inline(always)]
+pub(crate) fn is_arp(frame: &Frame<'_>) -> bool {
+    !frame.is_tagged() && frame.ethertype() == ETHERTYPE_ARP
+}
+
+/// Reads the network header.
 #[inline(always)]
 pub(crate) fn parse(
     frame: &Frame<'_>,
-    key: &mut Key,
+    connection: &mut Connection,
     direction: Direction,
-) -> Result<Option<Network>, Reason> {
+) -> Result<Network, Reason> {
     // A pod's interface has no VLANs; a tag would only serve to slip past somebody.
     if frame.is_tagged() {
         return Err(Reason::UnknownL3);
     }
     match frame.ethertype() {
-        ETHERTYPE_ARP => Ok(None),
-        ETHERTYPE_IPV4 => parse_ipv4(frame, key, direction).map(Some),
-        ETHERTYPE_IPV6 => parse_ipv6(frame, key, direction).map(Some),
+        ETHERTYPE_IPV4 => parse_ipv4(frame, connection, direction),
+        ETHERTYPE_IPV6 => parse_ipv6(frame, connection, direction),
         _ => Err(Reason::UnknownL3),
     }
 }
 
-/// Source and destination of a packet in the key of its connection.
+/// Source and destination of a packet as ends of its connection.
 #[inline(always)]
-pub(crate) fn ends(key: &mut Key, direction: Direction) -> (&mut [u8; 16], &mut [u8; 16]) {
+pub(crate) fn ends(
+    connection: &mut Connection,
+    direction: Direction,
+) -> (&mut [u8; 16], &mut [u8; 16]) {
+    let Connection { key, local } = connection;
     match direction {
-        Direction::Ingress => (&mut key.remote, &mut key.local),
-        Direction::Egress => (&mut key.local, &mut key.remote),
+        Direction::Ingress => (&mut key.remote, local),
+        Direction::Egress => (local, &mut key.remote),
     }
 }
 
@@ -108,7 +117,11 @@ fn end_of(frame: &Frame<'_>, length: u32, is_claimed: bool) -> Result<u32, Reaso
 }
 
 #[inline(always)]
-fn parse_ipv4(frame: &Frame<'_>, key: &mut Key, direction: Direction) -> Result<Network, Reason> {
+fn parse_ipv4(
+    frame: &Frame<'_>,
+    connection: &mut Connection,
+    direction: Direction,
+) -> Result<Network, Reason> {
     let header: [u8; IPV4_HEADER as usize] = frame.bytes(ETHERNET).ok_or(Reason::Malformed)?;
     let length = u32::from(u16::from_be_bytes([header[2], header[3]]));
     let header_length = u32::from(header[0] & 0x0f) * 4;
@@ -118,7 +131,7 @@ fn parse_ipv4(frame: &Frame<'_>, key: &mut Key, direction: Direction) -> Result<
         return Err(Reason::Malformed);
     }
     let fragment = u16::from_be_bytes([header[6], header[7]]);
-    let (source, destination) = ends(key, direction);
+    let (source, destination) = ends(connection, direction);
     *source = widen([header[12], header[13], header[14], header[15]]);
     *destination = widen([header[16], header[17], header[18], header[19]]);
     Ok(Network {
@@ -142,10 +155,14 @@ fn part_of(offset: u32, more: bool) -> Part {
 }
 
 #[inline(always)]
-fn parse_ipv6(frame: &Frame<'_>, key: &mut Key, direction: Direction) -> Result<Network, Reason> {
+fn parse_ipv6(
+    frame: &Frame<'_>,
+    connection: &mut Connection,
+    direction: Direction,
+) -> Result<Network, Reason> {
     let header: [u8; 8] = frame.bytes(ETHERNET).ok_or(Reason::Malformed)?;
     let length = u32::from(u16::from_be_bytes([header[4], header[5]]));
-    let (source, destination) = ends(key, direction);
+    let (source, destination) = ends(connection, direction);
     frame
         .copy_address(ETHERNET + 8, source)
         .ok_or(Reason::Malformed)?;

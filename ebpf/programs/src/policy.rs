@@ -4,16 +4,17 @@
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::maps::lpm_trie;
 use policy_abi::arena::{self, Read, header, record};
-use policy_abi::conntrack::Key;
+use policy_abi::conntrack::Entry;
+use policy_abi::event::{KNOWN_ADDRESSES, KNOWN_PORTS};
 use policy_abi::ipcache::{HostKey, PREFIX_BASE, PrefixKey, V4};
 use policy_abi::reason::Reason;
 use policy_abi::{endpoint, lookup, proto};
 
-use crate::conntrack::Sighting;
+use crate::conntrack::{Connection, Sighting};
 use crate::network::{Network, Part};
-use crate::sys::{self, Frame, Scratch, Tables};
+use crate::sys::{self, Findings, Frame, Scratch, Tables};
 use crate::transport::Transport;
-use crate::{Direction, conntrack, counters, icmp_error, maps, network, transport};
+use crate::{Direction, conntrack, counters, events, icmp_error, maps, network, transport};
 
 /// Hop limit of neighbour discovery: proof that the packet has not been forwarded.
 const UNFORWARDED: u8 = 255;
@@ -33,10 +34,15 @@ pub(crate) fn run(frame: &Frame<'_>, direction: Direction) -> i32 {
 
 /// The generation a packet is judged by.
 #[derive(Clone, Copy)]
-struct Generation {
-    number: u64,
-    tables: Tables,
-    endpoint: u32,
+pub(crate) struct Generation {
+    /// Its number.
+    pub(crate) number: u64,
+    /// The time, in nanoseconds of a clock of the datapath's own.
+    pub(crate) now: u64,
+    /// Its tables.
+    pub(crate) tables: Tables,
+    /// Byte offset of the endpoint.
+    pub(crate) endpoint: u32,
 }
 
 impl Generation {
@@ -58,25 +64,68 @@ impl Generation {
 /// `Err` and `Ok` both carry the reason; `Err` only ends the checks early.
 #[inline(always)]
 fn judge(frame: &Frame<'_>, direction: Direction) -> Result<Reason, Reason> {
+    if network::is_arp(frame) {
+        return Ok(Reason::Essential);
+    }
     // An array map of one entry has it.
     let scratch = sys::scratch().ok_or(Reason::InvalidTables)?;
-    let Some(network) = network::parse(frame, &mut scratch.connection, direction)? else {
-        return Ok(Reason::Essential);
-    };
+    scratch.findings = Findings::NONE;
+    let generation = generation(frame, scratch)?;
+    let (Ok(reason) | Err(reason)) = judge_packet(frame, &generation, scratch, direction);
+    if !reason.passes() || scratch.findings.is_new != 0 {
+        events::report(frame, scratch, &generation, direction, reason);
+    }
+    Ok(reason)
+}
+
+#[inline(always)]
+fn generation(frame: &Frame<'_>, scratch: &mut Scratch) -> Result<Generation, Reason> {
+    let (number, tick) = sys::in_force().ok_or(Reason::NoGeneration)?;
+    // Without a clock, connections would be known for ever.
+    if number == 0 || tick == 0 {
+        return Err(Reason::NoGeneration);
+    }
+    let tables = Tables::of_slot((number & 1) as u32).ok_or(Reason::NoGeneration)?;
+    let endpoint = sys::settle(
+        &mut scratch.endpoint,
+        endpoint::find(&tables, frame.ifindex()),
+    );
+    if endpoint == 0 {
+        return Err(Reason::NoEndpoint);
+    }
+    Ok(Generation {
+        number,
+        now: sys::ticks().wrapping_mul(tick),
+        tables,
+        endpoint,
+    })
+}
+
+/// Reads a packet and sees whose it is.
+#[inline(always)]
+fn judge_packet(
+    frame: &Frame<'_>,
+    generation: &Generation,
+    scratch: &mut Scratch,
+    direction: Direction,
+) -> Result<Reason, Reason> {
+    let network = network::parse(frame, &mut scratch.connection, direction)?;
     let network = sys::settle(&mut scratch.network, network);
+    scratch.findings.known = KNOWN_ADDRESSES;
     let transport = transport::parse(frame, &network)?;
     let transport = sys::settle(&mut scratch.transport, transport);
-    let generation = generation(frame, scratch)?;
     let is_discovery = is_discovery(&network, &transport);
     check_address(
-        &generation,
+        generation,
         &network,
         &scratch.connection,
         direction,
         is_discovery,
     )?;
     // A pod's own may not go beyond the link, or it would be a way around the policy.
-    if is_discovery && (direction == Direction::Ingress || is_on_link(&scratch.connection.remote)) {
+    if is_discovery
+        && (direction == Direction::Ingress || is_on_link(&scratch.connection.key.remote))
+    {
         return Ok(Reason::Essential);
     }
     let Scratch {
@@ -87,36 +136,15 @@ fn judge(frame: &Frame<'_>, direction: Direction) -> Result<Reason, Reason> {
     let transport =
         transport::join_fragments(frame, &network, transport, connection, fragment, direction)?;
     let transport = sys::settle(&mut scratch.transport, transport);
+    scratch.findings.known = KNOWN_ADDRESSES | KNOWN_PORTS;
     let packet = Packet {
         frame,
-        generation,
+        generation: *generation,
         network,
         transport,
         direction,
     };
     judge_protocol(&packet, scratch)
-}
-
-#[inline(always)]
-fn generation(frame: &Frame<'_>, scratch: &mut Scratch) -> Result<Generation, Reason> {
-    let number = sys::generation();
-    if number == 0 {
-        return Err(Reason::NoGeneration);
-    }
-    let tables = Tables::of_slot((number & 1) as u32).ok_or(Reason::NoGeneration)?;
-    let endpoint = sys::settle(
-        &mut scratch.endpoint,
-        endpoint::find(&tables, frame.ifindex()),
-    );
-    if endpoint == 0 {
-        Err(Reason::NoEndpoint)
-    } else {
-        Ok(Generation {
-            number,
-            tables,
-            endpoint,
-        })
-    }
 }
 
 /// Whether a packet is IPv6 neighbour discovery that comes from this very link.
@@ -139,13 +167,13 @@ fn is_on_link(address: &[u8; 16]) -> bool {
 fn check_address(
     generation: &Generation,
     network: &Network,
-    key: &Key,
+    connection: &Connection,
     direction: Direction,
     is_discovery: bool,
 ) -> Result<(), Reason> {
-    let is_unspecified = direction == Direction::Egress && key.local == [0; 16];
-    if is_own(generation, network.family, &key.local)
-        || (is_discovery && (is_unspecified || is_on_link(&key.local)))
+    let is_unspecified = direction == Direction::Egress && connection.local == [0; 16];
+    if is_own(generation, network.family, &connection.local)
+        || (is_discovery && (is_unspecified || is_on_link(&connection.local)))
     {
         return Ok(());
     }
@@ -182,6 +210,20 @@ struct Packet<'run> {
     direction: Direction,
 }
 
+impl Packet<'_> {
+    /// What the packet tells about its connection, opened by `opener` and allowed by a record.
+    #[inline(always)]
+    fn sighting(&self, opener: Direction, record: u32) -> Sighting {
+        Sighting {
+            direction: self.direction,
+            opener,
+            generation: self.generation.number,
+            record,
+            now: self.generation.now,
+        }
+    }
+}
+
 /// Protocols that nobody judges are dropped; errors about known connections pass.
 #[inline(always)]
 fn judge_protocol(packet: &Packet<'_>, scratch: &mut Scratch) -> Result<Reason, Reason> {
@@ -203,13 +245,7 @@ fn judge_protocol(packet: &Packet<'_>, scratch: &mut Scratch) -> Result<Reason, 
         connection, quoted, ..
     } = scratch;
     if icmp_error::is_related(
-        frame,
-        network,
-        transport,
-        connection,
-        quoted,
-        *direction,
-        generation.number,
+        frame, network, transport, connection, quoted, *direction, generation,
     ) {
         return Ok(Reason::Reply);
     }
@@ -218,7 +254,7 @@ fn judge_protocol(packet: &Packet<'_>, scratch: &mut Scratch) -> Result<Reason, 
     {
         return Ok(Reason::Essential);
     }
-    conntrack::complete(connection, frame, network, transport, *direction);
+    conntrack::complete(&mut connection.key, frame, network, transport, *direction);
     judge_connection(packet, scratch)
 }
 
@@ -235,93 +271,137 @@ fn is_judged(protocol: u8) -> bool {
 #[inline(always)]
 fn judge_connection(packet: &Packet<'_>, scratch: &mut Scratch) -> Result<Reason, Reason> {
     let Packet {
+        generation,
+        transport,
+        direction,
+        ..
+    } = packet;
+    let opener = direction.reversed();
+    let mut entry = sys::connection(&scratch.connection.key);
+    if let Some(entry) = entry.as_deref_mut()
+        && conntrack::can_reply(transport)
+        && conntrack::is_open(entry, opener, generation.now)
+    {
+        if let Some(record) = confirm(packet, scratch, entry, opener) {
+            conntrack::refresh(entry, transport, &packet.sighting(opener, record));
+            return Ok(Reason::Reply);
+        }
+        conntrack::close(entry, opener);
+    }
+    judge_forward(packet, scratch, entry)
+}
+
+/// The record that allows the connection that a reply belongs to. If the generation has changed since it did, the
+/// policy is asked what it was asked when the connection was opened.
+#[inline(always)]
+fn confirm(
+    packet: &Packet<'_>,
+    scratch: &mut Scratch,
+    entry: &Entry,
+    opener: Direction,
+) -> Option<u32> {
+    let record = conntrack::decided(entry, opener, packet.generation.number);
+    if record.is_some() {
+        return record;
+    }
+    let port = conntrack::port_of_opening(&packet.transport);
+    let record = ask(packet, scratch, opener, port);
+    verdict(packet, scratch, record).passes().then_some(record)
+}
+
+/// The policy decides about every packet that is no reply; what it decided about this very connection in this very
+/// generation need not be asked again.
+#[inline(always)]
+fn judge_forward(
+    packet: &Packet<'_>,
+    scratch: &mut Scratch,
+    entry: Option<&mut Entry>,
+) -> Result<Reason, Reason> {
+    let Packet {
         frame,
         generation,
         transport,
         direction,
         ..
     } = packet;
-    let mut entry = sys::connection(&scratch.connection);
-    let mut sighting = Sighting {
-        direction: *direction,
-        opener: *direction,
-        generation: generation.number,
-        now: sys::now(),
+    let can_open = conntrack::can_open(transport);
+    let decided = entry
+        .as_deref()
+        .filter(|_| can_open)
+        .and_then(|entry| conntrack::decided(entry, *direction, generation.number));
+    let record = match decided {
+        Some(record) => record,
+        None => ask(packet, scratch, *direction, transport.destination),
     };
-    // Whom a reply answers, and what the policy is asked: about a reply's connection if the tables are newer than
-    // its permission, about the packet itself if it is no reply.
-    if let Some(entry) = entry.as_deref_mut()
-        && conntrack::can_reply(transport)
-    {
-        sighting.opener = direction.reversed();
-        if conntrack::is_open(entry, sighting.opener, sighting.now) {
-            let is_reply = conntrack::is_current(entry, sighting.opener, generation.number)
-                || ask(
-                    packet,
-                    scratch,
-                    sighting.opener,
-                    conntrack::port_of_opening(transport),
-                )
-                .1
-                .passes();
-            if is_reply {
-                conntrack::refresh(entry, transport, &sighting);
-                return Ok(Reason::Reply);
-            }
-            conntrack::close(entry, sighting.opener);
-        }
-        sighting.opener = *direction;
-    }
-    let (record, reason) = ask(packet, scratch, *direction, transport.destination);
+    let reason = verdict(packet, scratch, record);
+    let record = if reason == Reason::InvalidTables {
+        0
+    } else {
+        record
+    };
     counters::count_record(frame, generation.slot(), record);
-    if reason.passes() && conntrack::can_open(transport) {
-        conntrack::open(
-            entry,
-            &scratch.connection,
-            &mut scratch.entry,
-            transport,
-            &sighting,
-        )?;
+    if reason.passes() && can_open {
+        let sighting = packet.sighting(*direction, record);
+        let Scratch {
+            connection,
+            entry: fresh,
+            findings,
+            ..
+        } = scratch;
+        let is_new = conntrack::open(entry, &connection.key, fresh, transport, &sighting)?;
+        findings.is_new = u8::from(is_new);
     }
     Ok(reason)
 }
 
-/// Asks the policy tables about the peer. Returns the record that decided, and what it says.
+/// Asks the policy tables about the peer. Returns the record that decides.
 #[inline(always)]
-fn ask(
-    packet: &Packet<'_>,
-    scratch: &mut Scratch,
-    direction: Direction,
-    port: u16,
-) -> (u32, Reason) {
+fn ask(packet: &Packet<'_>, scratch: &mut Scratch, direction: Direction, port: u16) -> u32 {
     let tables = &packet.generation.tables;
     let identity = identity(&packet.generation, scratch);
+    scratch.findings.identity = identity;
     let image = packet.generation.image(direction);
-    let record = lookup::verdict(tables, image, identity, packet.transport.protocol, port);
+    lookup::verdict(tables, image, identity, packet.transport.protocol, port)
+}
+
+/// What a record says. In audit mode, the policy's no is only remembered.
+#[inline(always)]
+fn verdict(packet: &Packet<'_>, scratch: &mut Scratch, record: u32) -> Reason {
+    let Generation {
+        tables, endpoint, ..
+    } = &packet.generation;
     if record == 0 || record >= tables.u32(header::RECORDS) {
-        return (0, Reason::InvalidTables);
+        return Reason::InvalidTables;
     }
     let at = lookup::record_at(tables, record);
     let is_allowed = lookup::action(tables, at) == record::ALLOW;
     let reason = match Reason::from_number(lookup::reason(tables, at)) {
         Some(reason) if reason.passes() == is_allowed => reason,
-        _ => Reason::InvalidTables,
+        _ => return Reason::InvalidTables,
     };
-    if is_allowed && lookup::auth(tables, at) != 0 {
-        return (record, Reason::AuthRequired);
+    let reason = if is_allowed && lookup::auth(tables, at) != 0 {
+        Reason::AuthRequired
+    } else {
+        reason
+    };
+    scratch.findings.record = record;
+    if reason.is_policy() && tables.u32(endpoint + endpoint::FLAGS) & endpoint::AUDIT != 0 {
+        scratch.findings.verdict = reason as u8;
+        return Reason::Audited;
     }
-    (record, reason)
+    reason
 }
 
 /// Identity index of the peer.
 #[inline(always)]
 fn identity(generation: &Generation, scratch: &mut Scratch) -> u32 {
-    let (slot, family) = (generation.slot() as u8, scratch.connection.family);
+    let key = &scratch.connection.key;
+    let (slot, family) = (generation.slot() as u8, key.family);
     scratch.host = HostKey {
-        address: scratch.connection.remote,
+        address: key.remote,
         family,
         slot,
-        pad: [0; 2],
+        pad: [0; 6],
     };
     if let Some(identity) = sys::identity_of_host(&scratch.host) {
         return identity;
@@ -331,7 +411,7 @@ fn identity(generation: &Generation, scratch: &mut Scratch) -> u32 {
         slot,
         family,
         pad: [0; 2],
-        address: scratch.connection.remote,
+        address: key.remote,
     };
     scratch.prefix = lpm_trie::Key::new(PREFIX_BASE + bits, prefix);
     maps::IPCACHE_PREFIX

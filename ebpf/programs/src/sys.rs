@@ -7,14 +7,16 @@
 )]
 
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_skb_load_bytes};
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_skb_load_bytes};
 use aya_ebpf::maps::lpm_trie;
 use aya_ebpf::programs::TcContext;
 use policy_abi::arena::{self, Read};
 use policy_abi::conntrack::{Entry, FragmentKey, FragmentPorts, Key};
+use policy_abi::event::{Budget, Event, NO_IDENTITY};
 use policy_abi::ipcache::{HostKey, PrefixKey};
 use policy_abi::reason::Counter;
 
+use crate::conntrack::Connection;
 use crate::maps;
 use crate::network::Network;
 use crate::transport::Transport;
@@ -115,10 +117,10 @@ impl<'run> Frame<'run> {
 /// Working memory of one packet. The stack of 512 bytes does not hold all of these at once.
 #[repr(C)]
 pub(crate) struct Scratch {
-    /// Where the packet's connection is known.
-    pub(crate) connection: Key,
-    /// Where the connection of a quoted packet is known.
-    pub(crate) quoted: Key,
+    /// The packet's connection.
+    pub(crate) connection: Connection,
+    /// The connection of a quoted packet.
+    pub(crate) quoted: Connection,
     /// Where the ports of a fragmented packet are known.
     pub(crate) fragment: FragmentKey,
     /// The peer's full-length address.
@@ -133,6 +135,38 @@ pub(crate) struct Scratch {
     pub(crate) endpoint: u32,
     /// A connection not yet stored.
     pub(crate) entry: Entry,
+    /// What has been found out about the packet so far, for an event about it.
+    pub(crate) findings: Findings,
+    /// The event.
+    pub(crate) event: Event,
+}
+
+/// What has been found out about a packet so far; what is not known has no value here.
+#[repr(C)]
+pub(crate) struct Findings {
+    /// Identity index of the peer.
+    pub(crate) identity: u32,
+    /// The record that decided, 0 for none.
+    pub(crate) record: u32,
+    /// Which parts of the packet are known.
+    pub(crate) known: u8,
+    /// What the policy said, before audit mode.
+    pub(crate) verdict: u8,
+    /// Whether the packet opened a connection: 0 or 1.
+    pub(crate) is_new: u8,
+    pad: u8,
+}
+
+impl Findings {
+    /// Nothing yet.
+    pub(crate) const NONE: Self = Self {
+        identity: NO_IDENTITY,
+        record: 0,
+        known: 0,
+        verdict: 0,
+        is_new: 0,
+        pad: 0,
+    };
 }
 
 /// This CPU's working memory; to be called once per packet. Holds whatever the last packet left.
@@ -186,21 +220,50 @@ impl Read for Tables {
     }
 }
 
-/// The generation in force, 0 if there is none.
+/// What is in force: the generation, 0 if there is none, and the length of a tick.
 #[inline(always)]
-pub(crate) fn generation() -> u64 {
+pub(crate) fn in_force() -> Option<(u64, u64)> {
+    let control = maps::CONTROL.get_ptr(0)?;
+    // SAFETY: the pointer is to a map value; an aligned 8-byte load cannot tear, and volatile makes it the only one.
+    // The tick is the same in every generation.
+    unsafe {
+        Some((
+            (&raw const (*control).generation).read_volatile(),
+            (*control).tick,
+        ))
+    }
+}
+
+/// Events that each CPU may report per second.
+#[inline(always)]
+pub(crate) fn event_rate() -> u32 {
     let Some(control) = maps::CONTROL.get_ptr(0) else {
         return 0;
     };
-    // SAFETY: the pointer is to a map value; an aligned 8-byte load cannot tear, and volatile makes it the only one.
-    unsafe { (&raw const (*control).generation).read_volatile() }
+    // SAFETY: the pointer is to a map value, and an aligned 4-byte load cannot tear.
+    unsafe { (*control).events }
+}
+
+/// Ticks of the kernel's timer. The verifier turns the call into a load.
+#[inline(always)]
+pub(crate) fn ticks() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_jiffies64() }
 }
 
 /// Monotonic time in nanoseconds, good to a clock tick.
 #[inline(always)]
-pub(crate) fn now() -> u64 {
+pub(crate) fn monotonic() -> u64 {
     // SAFETY: the helper has no preconditions.
     unsafe { bpf_ktime_get_coarse_ns() }
+}
+
+/// What this CPU may still report.
+#[inline(always)]
+pub(crate) fn budget<'run>() -> Option<&'run mut Budget> {
+    let budget = maps::EVENT_BUDGET.get_ptr_mut(0)?;
+    // SAFETY: a classifier runs with softirqs off and stays on its CPU, so this run has the value for itself.
+    Some(unsafe { &mut *budget })
 }
 
 /// Identity index of a full-length address.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //! From bytes to ports: TCP, UDP, SCTP, ICMP, and the fragments that follow a first.
 
-use policy_abi::conntrack::{FragmentKey, FragmentPorts, Key};
+use policy_abi::conntrack::{FragmentKey, FragmentPorts};
 use policy_abi::ipcache::V6;
 use policy_abi::proto;
 use policy_abi::reason::Reason;
 
+use crate::conntrack::Connection;
 use crate::network::{Network, Part};
 use crate::sys::{self, Frame};
 use crate::{Direction, maps};
@@ -177,7 +178,7 @@ pub(crate) fn join_fragments(
     frame: &Frame<'_>,
     network: &Network,
     transport: Transport,
-    connection: &Key,
+    connection: &Connection,
     key: &mut FragmentKey,
     direction: Direction,
 ) -> Result<Transport, Reason> {
@@ -185,7 +186,7 @@ pub(crate) fn join_fragments(
         return Ok(transport);
     }
     let is_egress = direction == Direction::Egress;
-    let (local, remote) = (connection.local, connection.remote);
+    let (local, remote) = (connection.local, connection.key.remote);
     *key = FragmentKey {
         ifindex: frame.ifindex(),
         id: network.id,

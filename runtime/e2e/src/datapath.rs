@@ -15,7 +15,7 @@ use policy_abi::ipcache::{HostKey, PREFIX_BASE, PrefixKey, V4, V6};
 use policy_abi::reason::{self, Counter, RECORDS_COUNTED, Reason};
 
 use crate::arena::Arena;
-use crate::sys::Mapping;
+use crate::sys::{self, Mapping};
 use crate::topology::{self, Pod, Topology};
 
 /// The object that is checked in.
@@ -62,6 +62,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Datapath {
     ebpf: Ebpf,
+    tick: u64,
 }
 
 impl Datapath {
@@ -74,7 +75,13 @@ impl Datapath {
                 .load()
                 .map_err(|error| io::Error::other(format!("`{name}`: {error:?}")))?;
         }
-        Ok(Self { ebpf })
+        let tick = sys::tick()?;
+        Ok(Self { ebpf, tick })
+    }
+
+    /// Nanoseconds of a tick of the kernel's timer, by which the programs tell time.
+    pub fn tick(&self) -> u64 {
+        self.tick
     }
 
     /// Attaches both programs to every pod of a topology. They are detached when this is dropped.
@@ -110,6 +117,7 @@ impl Datapath {
         mapping.write(slot * bytes.len(), bytes)?;
         let control = Control {
             generation,
+            tick: self.tick,
             ..Control::default()
         };
         self.array::<Control>("CONTROL")?
@@ -124,7 +132,7 @@ impl Datapath {
             address,
             family,
             slot: (generation & 1) as u8,
-            pad: [0; 2],
+            pad: [0; 6],
         };
         let map = self.ebpf.map_mut("IPCACHE_HOST").ok_or_else(missing)?;
         let mut map = HashMap::<_, HostKey, u32>::try_from(map).map_err(io::Error::other)?;

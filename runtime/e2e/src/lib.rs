@@ -5,6 +5,8 @@
 
 /// Policy tables made by hand, for tests that do not want a compiler.
 pub mod arena;
+/// What `make bench-datapath` measures.
+pub mod bench;
 /// The datapath loaded without a daemon, and packets put through it.
 pub mod datapath;
 /// What `make demo` shows.

@@ -26,6 +26,15 @@ fn checked(result: c_int) -> io::Result<c_int> {
     }
 }
 
+/// Nanoseconds of a tick of the kernel's timer: what the coarse clocks are good to.
+pub(crate) fn tick() -> io::Result<u64> {
+    // SAFETY: all-zero bytes are a valid `timespec`, a struct of integers.
+    let mut resolution: libc::timespec = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one `timespec`, which outlives the call.
+    checked(unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut resolution) })?;
+    u64::try_from(resolution.tv_nsec).map_err(io::Error::other)
+}
+
 /// Moves the calling thread, and it alone, to a network namespace.
 pub(crate) fn enter_network(namespace: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the descriptor is open; no memory is involved.

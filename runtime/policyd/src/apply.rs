@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::maps::{Maps, control_bytes};
 use crate::plan::{Address, HOST_SLOT_AT, PREFIX_SLOT_AT, Plan};
 use crate::sys::bpf::{self, Map};
+use crate::sys::clock;
 
 /// Makes a plan the generation in force and returns its number.
 ///
@@ -27,6 +28,9 @@ pub(crate) fn apply(maps: &Maps, plan: &Plan<'_>) -> Result<u64, Failure> {
             .ok_or_else(|| Failure::internal("out of generations"))?,
         revision: plan.bundle().revision(),
         digest: plan.bundle().digest(),
+        tick: clock::tick().map_err(failure("the length of a tick is unknown"))?,
+        events: plan.events(),
+        pad: 0,
     };
     let slot = u8::from(next.slot() == 1);
     let arena = plan.arena()?;

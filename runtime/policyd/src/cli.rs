@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, default_pin_dir, default_state_dir};
+use crate::config::{Config, default_events, default_pin_dir, default_state_dir};
 use crate::detach;
 use crate::failure::Failure;
 use crate::open::{self, Believed};
@@ -121,6 +121,8 @@ fn status(config: Option<PathBuf>, format: Format) -> Result<String, Failure> {
             node: String::new(),
             pin_dir: default_pin_dir(),
             state_dir: default_state_dir(),
+            audit: false,
+            events_per_second: default_events(),
             endpoints: Vec::new(),
         },
     };

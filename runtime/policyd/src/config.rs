@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use policy_abi::arena;
+use policy_abi::{arena, event};
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -28,6 +28,12 @@ pub struct Config {
     /// Folder that keeps the highest accepted revision and the bundle in force.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
+    /// Whether all pods are in audit mode: what the policy would drop passes, and is counted and reported.
+    #[serde(default)]
+    pub audit: bool,
+    /// Events (new connections and drops) that each CPU may report per second; 0 for none.
+    #[serde(default = "default_events")]
+    pub events_per_second: u32,
     /// Which pod is behind which interface.
     #[serde(default, rename = "endpoint")]
     pub endpoints: Vec<Endpoint>,
@@ -41,6 +47,14 @@ pub struct Endpoint {
     pub interface: String,
     /// "namespace/pod", as in the bundle.
     pub pod: String,
+    /// Whether this pod is in audit mode.
+    #[serde(default)]
+    pub audit: bool,
+}
+
+/// Events per second and CPU unless configured.
+pub fn default_events() -> u32 {
+    event::RATE
 }
 
 /// Where pins are unless configured.
@@ -99,7 +113,7 @@ impl Config {
 
     fn check_endpoints(&self) -> Result<(), Failure> {
         let (mut interfaces, mut pods) = (BTreeSet::new(), BTreeSet::new());
-        for Endpoint { interface, pod } in &self.endpoints {
+        for Endpoint { interface, pod, .. } in &self.endpoints {
             if !is_interface_name(interface) {
                 return Err(Failure::usage(format!(
                     "`{interface}` is not an interface name"

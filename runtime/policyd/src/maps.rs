@@ -4,6 +4,7 @@ use aya_obj::Object;
 use policy_abi::arena;
 use policy_abi::conntrack::{Entry, FragmentKey, FragmentPorts, Key};
 use policy_abi::control::Control;
+use policy_abi::event::{self, Budget};
 use policy_abi::ipcache::{HostKey, PrefixKey};
 use policy_abi::reason::{self, Counter, RECORDS_COUNTED};
 
@@ -17,6 +18,7 @@ const ARRAY: u32 = 2;
 const PERCPU_ARRAY: u32 = 6;
 const LRU_HASH: u32 = 9;
 const LPM_TRIE: u32 = 11;
+const RINGBUF: u32 = 27;
 
 /// Name and shape of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ const fn shape(
 }
 
 /// The maps that are pinned, as the ABI wants them. The prefix length stands before the data of a trie's key.
-const SHAPES: [Shape; 8] = [
+const SHAPES: [Shape; 10] = [
     shape("ARENA", ARRAY, 4, arena::BYTES as usize, Some(2)),
     shape("CONTROL", ARRAY, 4, size_of::<Control>(), Some(1)),
     shape("IPCACHE_HOST", HASH, size_of::<HostKey>(), 4, None),
@@ -85,6 +87,14 @@ const SHAPES: [Shape; 8] = [
         4,
         size_of::<Counter>(),
         Some(2 * reason::COUNT),
+    ),
+    shape("EVENTS", RINGBUF, 0, 0, Some(event::RING)),
+    shape(
+        "EVENT_BUDGET",
+        PERCPU_ARRAY,
+        4,
+        size_of::<Budget>(),
+        Some(1),
     ),
 ];
 
@@ -216,6 +226,7 @@ pub(crate) fn in_force(pins: &Pins) -> Result<Option<Accepted>, Failure> {
         generation,
         revision,
         digest,
+        ..
     } = maps.control()?;
     Ok((generation != 0).then_some(Accepted { revision, digest }))
 }
@@ -240,17 +251,26 @@ pub(crate) fn control_bytes(control: &Control) -> Vec<u8> {
         &control.generation.to_ne_bytes()[..],
         &control.revision.to_ne_bytes(),
         &control.digest,
+        &control.tick.to_ne_bytes(),
+        &control.events.to_ne_bytes(),
+        &control.pad.to_ne_bytes(),
     ]
     .concat()
 }
 
 fn control_of(bytes: &[u8]) -> Option<Control> {
     let (generation, rest) = bytes.split_first_chunk()?;
-    let (revision, digest) = rest.split_first_chunk()?;
+    let (revision, rest) = rest.split_first_chunk()?;
+    let (digest, rest) = rest.split_first_chunk()?;
+    let (tick, rest) = rest.split_first_chunk()?;
+    let (events, pad) = rest.split_first_chunk()?;
     Some(Control {
         generation: u64::from_ne_bytes(*generation),
         revision: u64::from_ne_bytes(*revision),
-        digest: digest.try_into().ok()?,
+        digest: *digest,
+        tick: u64::from_ne_bytes(*tick),
+        events: u32::from_ne_bytes(*events),
+        pad: u32::from_ne_bytes(pad.try_into().ok()?),
     })
 }
 
@@ -266,17 +286,22 @@ mod tests {
             generation: 5,
             revision: 9,
             digest: [3; 32],
+            tick: 4_000_000,
+            events: 100,
+            pad: 0,
         };
         assert_eq!(control_of(&control_bytes(&control)), Some(control));
         assert_eq!(
             (
                 offset_of!(Control, generation),
                 offset_of!(Control, revision),
-                offset_of!(Control, digest)
+                offset_of!(Control, digest),
+                offset_of!(Control, tick),
+                offset_of!(Control, events)
             ),
-            (0, 8, 16)
+            (0, 8, 16, 48, 56)
         );
-        assert_eq!(control_of(&[0; 47]), None);
+        assert_eq!(control_of(&[0; 63]), None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Attachment<'a> {
     pub interface: String,
     /// Its index.
     pub ifindex: u32,
+    /// Whether what the policy would drop passes.
+    pub audit: bool,
     /// The pod's index in the bundle.
     pub index: u32,
     /// The pod.
@@ -34,6 +36,7 @@ pub struct Attachment<'a> {
 pub struct Plan<'a> {
     bundle: &'a Bundle<'a>,
     node: String,
+    events: u32,
     /// What is attached where.
     pub attachments: Vec<Attachment<'a>>,
     /// Pods whose interface does not exist now.
@@ -63,6 +66,7 @@ impl<'a> Plan<'a> {
                     attachments.push(Attachment {
                         interface,
                         ifindex,
+                        audit: config.audit || endpoint.audit,
                         index,
                         endpoint: pod,
                     });
@@ -74,6 +78,7 @@ impl<'a> Plan<'a> {
         Ok(Self {
             bundle,
             node: config.node.clone(),
+            events: config.events_per_second,
             attachments,
             absent,
             addresses,
@@ -96,6 +101,11 @@ impl<'a> Plan<'a> {
     /// The bundle that the plan is about.
     pub fn bundle(&self) -> &'a Bundle<'a> {
         self.bundle
+    }
+
+    /// Events that each CPU may report per second.
+    pub fn events(&self) -> u32 {
+        self.events
     }
 
     /// The arena of one generation: the bundle's tables, and the endpoint table of this node.
@@ -213,6 +223,7 @@ fn write_attachment(
     let Attachment {
         interface,
         ifindex,
+        audit,
         endpoint,
         ..
     } = attachment;
@@ -234,8 +245,10 @@ fn write_attachment(
     write!(out, ", identity {} `{labels}`", endpoint.identity)?;
     writeln!(
         out,
-        ", images {:#x} to pod, {:#x} from pod",
-        endpoint.ingress, endpoint.egress
+        ", images {:#x} to pod, {:#x} from pod{}",
+        endpoint.ingress,
+        endpoint.egress,
+        if *audit { ", audit only" } else { "" }
     )
 }
 

@@ -2,6 +2,8 @@
 
 /// The `bpf` system call: maps and links.
 pub(crate) mod bpf;
+/// The kernel's timer.
+pub(crate) mod clock;
 /// File systems.
 pub(crate) mod fs;
 /// Interfaces.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::read;
 use crate::TaskError;
 
 /// Compiler and linker, which share one LLVM: another version of either means another object.
@@ -14,8 +13,8 @@ const TARGET: &str = "bpfel-unknown-none";
 /// Debug information becomes BTF, by which the kernel's tools know functions and lines.
 const RUSTFLAGS: &str = "-C debuginfo=2 -C link-arg=--btf";
 
-/// Builds the object and returns its bytes. Installs what is missing, after saying so.
-pub(super) fn object(root: &Path, say: &dyn Fn(&str)) -> Result<Vec<u8>, TaskError> {
+/// Builds the objects and returns the folder they are in. Installs what is missing, after saying so.
+pub(super) fn folder(root: &Path, say: &dyn Fn(&str)) -> Result<PathBuf, TaskError> {
     ensure_library_sources(say)?;
     ensure_linker(say)?;
     let target = target_directory(root);
@@ -31,7 +30,7 @@ pub(super) fn object(root: &Path, say: &dyn Fn(&str)) -> Result<Vec<u8>, TaskErr
         .env("CARGO_TARGET_DIR", &target)
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     run(command)?;
-    read(&target.join(TARGET).join("release/policy"))
+    Ok(target.join(TARGET).join("release"))
 }
 
 /// Apart from the other crates' products, which are for another target and compiler options.

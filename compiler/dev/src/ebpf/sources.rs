@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{OBJECT, read};
+use super::{BENCH, OBJECT, read};
 use crate::TaskError;
 
-/// Files and folders that decide what the object is, and the object itself.
-const LISTED: [&str; 6] = [
+/// Files and folders that decide what the objects are, and the objects themselves.
+const LISTED: [&str; 8] = [
     "ebpf/abi/Cargo.toml",
     "ebpf/abi/src",
+    "ebpf/programs/bench",
     "ebpf/programs/Cargo.lock",
     "ebpf/programs/Cargo.toml",
     "ebpf/programs/src",
     OBJECT,
+    BENCH,
 ];
 
 /// The list as it should be now, ordered by path.

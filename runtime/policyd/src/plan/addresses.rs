@@ -70,7 +70,7 @@ impl Address {
 
     /// [`policy_abi::ipcache::HostKey`] as it stands in the map.
     pub(crate) fn host_key(&self, slot: u8) -> Vec<u8> {
-        [&self.bytes[..], &[self.family, slot, 0, 0]].concat()
+        [&self.bytes[..], &[self.family, slot, 0, 0, 0, 0, 0, 0]].concat()
     }
 
     /// Length and [`policy_abi::ipcache::PrefixKey`] as they stand in the map.
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(address.prefix_key(1), prefix);
         let mut host = vec![10, 1];
         host.resize(16, 0);
-        host.extend([4, 1, 0, 0]);
+        host.extend([4, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(address.host_key(1), host);
         assert_eq!(address.value(), [5, 0, 0, 0]);
     }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//! Programs for the benchmark: deciding by tables, deciding by two longest-prefix look-ups, and what both cost besides.
+//!
+//! Each makes a number of decisions about random identities and ports. The next key depends on the last decision, so
+//! that the processor cannot work on several at once: a packet waits for its decision, too.
+#![no_std]
+#![no_main]
+
+/// Everything that only `unsafe` can do: maps and their values.
+mod sys;
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::macros::{classifier, map};
+use aya_ebpf::maps::lpm_trie::Key;
+use aya_ebpf::maps::{Array, LpmTrie};
+use aya_ebpf::programs::TcContext;
+use policy_abi::arena::{Read, header, record};
+use policy_abi::bench::{
+    Config, DECISIONS, KEY_BITS, NOTHING, PolicyKey, PolicyValue, advance, decision, key,
+};
+use policy_abi::{lookup, proto};
+
+use crate::sys::{Arena, Tables};
+
+/// What to do.
+#[map]
+static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
+
+/// All decisions of the last run, folded into one number.
+#[map]
+static RESULT: Array<u64> = Array::with_max_entries(1, 0);
+
+/// The tables, with one image.
+#[map]
+static ARENA: Array<Arena> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// The reference's policy map.
+#[map]
+static POLICY: LpmTrie<PolicyKey, PolicyValue> =
+    LpmTrie::with_max_entries(131_072, BPF_F_NO_PREALLOC);
+
+/// What running a program costs.
+#[classifier]
+fn empty(_context: TcContext) -> i32 {
+    0
+}
+
+/// What making the keys costs.
+#[classifier]
+fn keys(_context: TcContext) -> i32 {
+    run(|identity, port| identity ^ u32::from(port))
+}
+
+/// Deciding as the datapath does.
+#[classifier]
+fn tables(_context: TcContext) -> i32 {
+    let Some(tables) = Tables::new() else {
+        return -1;
+    };
+    let image = tables.u32(header::IMAGES_AT);
+    run(|identity, port| by_tables(&tables, image, identity, port))
+}
+
+/// Deciding as Cilium does.
+#[classifier]
+fn reference(_context: TcContext) -> i32 {
+    run(by_prefix)
+}
+
+#[inline(always)]
+fn run(decide: impl Fn(u32, u16) -> u32) -> i32 {
+    let Some(config) = CONFIG.get(0) else {
+        return -1;
+    };
+    let mut state = config.seed;
+    for count in 0..DECISIONS {
+        if count >= config.decisions {
+            break;
+        }
+        let (identity, port) = key(config, state);
+        state = advance(state ^ u64::from(decide(identity, port)));
+    }
+    sys::put(&RESULT, state);
+    0
+}
+
+#[inline(always)]
+fn by_tables(tables: &Tables, image: u32, identity: u32, port: u16) -> u32 {
+    // The image is looked up for each packet as its endpoint is.
+    let record = lookup::verdict(tables, image, identity, proto::TCP, port);
+    let at = lookup::record_at(tables, record);
+    decision(tables.u32(at + record::RULE), lookup::action(tables, at))
+}
+
+/// The entry of the identity and that of any identity; the higher precedence wins, then the longer key.
+#[inline(always)]
+fn by_prefix(identity: u32, port: u16) -> u32 {
+    let key = |identity| {
+        let data = PolicyKey {
+            identity,
+            direction: 0,
+            protocol: proto::TCP,
+            port: port.to_be_bytes(),
+        };
+        Key::new(KEY_BITS, data)
+    };
+    let (own, any) = (POLICY.get(key(identity)), POLICY.get(key(0)));
+    let chosen = match (own, any) {
+        (Some(own), Some(any)) => {
+            let rank = |value: &PolicyValue| (value.precedence, value.deny >> 3);
+            if rank(any) > rank(own) { any } else { own }
+        }
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => return NOTHING,
+    };
+    decision(
+        chosen.rule,
+        if chosen.deny & 1 == 0 {
+            record::ALLOW
+        } else {
+            record::DENY
+        },
+    )
+}

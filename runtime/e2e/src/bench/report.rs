@@ -1,0 +1,106 @@
+//! Numbers for people and for programs.
+
+use std::fs;
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::decide::Decision;
+use super::node::Replacement;
+use super::whole::Packet;
+
+/// Everything that was measured.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Processor and kernel.
+    pub machine: String,
+    /// Decisions by tables and by the reference.
+    pub decisions: Vec<Decision>,
+    /// Whole packets.
+    pub packets: Vec<Packet>,
+    /// Replacing the policy of a node.
+    pub replacement: Replacement,
+}
+
+impl Report {
+    /// Writes tables, and everything again as one line of JSON.
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "\n{}\n", self.machine)?;
+        writeln!(
+            out,
+            "nanoseconds of a decision, net of a program that makes the same keys and decides nothing"
+        )?;
+        writeln!(
+            out,
+            "{:>10} {:>8} | {:>7} {:>9} {:>6} | {:>7} {:>9} | {:>9} {:>10} {:>12}",
+            "identities",
+            "entries",
+            "tables",
+            "reference",
+            "ratio",
+            "cold",
+            "reference",
+            "bytes",
+            "load us",
+            "reference us"
+        )?;
+        for row in &self.decisions {
+            writeln!(
+                out,
+                "{:>10} {:>8} | {:>7.1} {:>9.1} {:>6.0} | {:>7.0} {:>9.0} | {:>9} {:>10.0} {:>12.0}",
+                row.identities,
+                row.entries,
+                row.tables,
+                row.reference,
+                row.reference / row.tables,
+                row.tables_cold,
+                row.reference_cold,
+                row.bytes,
+                row.tables_load,
+                row.reference_load
+            )?;
+        }
+        writeln!(
+            out,
+            "\nnanoseconds of a packet, net of a program that does nothing"
+        )?;
+        for row in &self.packets {
+            let cold = row
+                .cold
+                .map_or_else(String::new, |cold| format!("{cold:.0}"));
+            writeln!(
+                out,
+                "{:<32} {:>6.0} warm {:>6} cold",
+                row.name, row.warm, cold
+            )?;
+        }
+        writeln!(out, "\n{}\n", self.replacement)?;
+        writeln!(out, "{}", self.json())
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "machine": self.machine,
+            "decisions": self.decisions.iter().map(Decision::json).collect::<Vec<_>>(),
+            "packets": self.packets.iter().map(Packet::json).collect::<Vec<_>>(),
+            "replacement": self.replacement.json(),
+        })
+    }
+}
+
+/// Processor and kernel, as far as they say.
+pub(super) fn machine() -> String {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        let line = cpus.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split(": ").nth(1))
+            .unwrap_or("?")
+            .to_owned()
+    };
+    let count = cpus
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{count} x {}, Linux {}", field("model name"), kernel.trim())
+}
