@@ -7,11 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # As root the kernel tests must run; elsewhere they say that they were skipped.
 REQUIRE_ROOT := $(if $(filter 0,$(shell id -u)),POLICY_REQUIRE_ROOT=1,)
 
-<<<<<<< HEAD
-.PHONY: demo test bench setup lint test-compiler test-kernel ebpf-check
-=======
-.PHONY: demo test setup lint test-compiler test-kernel ebpf-check bench-datapath
->>>>>>> kernel
+.PHONY: demo test bench setup lint test-compiler test-kernel ebpf-check bench-datapath
 
 demo: setup
 	$(CARGO) build --release --locked --package policyc --package policyd --package policyd-e2e

@@ -64,9 +64,9 @@ impl Trees {
 pub(crate) fn rules(trees: &Trees) -> (RuleSet, Inventory) {
     let settings = Settings::default();
     let (policies, _) = PolicySet::admit(&trees.policies, &settings);
-    let rules = normalise::normalise(&policies, &settings);
     let (inventory, faults) = Inventory::read(&trees.inventory);
     assert!(faults.is_empty(), "{faults:?}");
+    let rules = normalise::normalise(&policies, &inventory, &settings);
     (rules, inventory)
 }
 
