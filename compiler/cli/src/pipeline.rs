@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use policyc_diag::{Diagnostic, Source, SourceMap, Span, codes, suggest};
 use policyc_ir::inventory::{self, Inventory};
 use policyc_ir::normalise;
-use policyc_ir::policy::PolicySet;
+use policyc_ir::policy::{PolicySet, Reading};
 use policyc_ir::rule::RuleSet;
 use policyc_ir::settings::Settings;
 use policyc_ir::universe::Universe;
@@ -47,6 +47,7 @@ pub(crate) fn front(
     policies: &[PathBuf],
     inventory: &[PathBuf],
     cluster: &Cluster,
+    reading: Reading,
 ) -> Result<Front, Error> {
     let mut sources = SourceMap::new();
     if policies.is_empty() {
@@ -62,7 +63,7 @@ pub(crate) fn front(
     let (documents, faults) = cluster::unwatched(documents, &settings);
     diagnostics.extend(faults);
     diagnostics.extend(unknown_kinds(&documents));
-    let (policies, faults) = PolicySet::admit(&documents, &settings);
+    let (policies, faults) = PolicySet::admit_as(&documents, &settings, reading);
     diagnostics.extend(faults);
 
     let read = input::read_all(inventory, &mut sources)?;

@@ -173,13 +173,41 @@ pub enum KubernetesPeer {
     Everyone,
 }
 
+/// Whose eyes policies are read with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// This tool's: a field that does not exist is a fault, since it was meant to restrict something.
+    Strict,
+    /// Cilium's: what the API server drops is dropped, and what the agent takes is taken. For answers about what a
+    /// cluster does, never for what is built.
+    Cilium,
+}
+
 impl PolicySet {
     /// Admits the policies among `documents`. A rejected policy is left out and its diagnostics say why; the
     /// others are not affected, as in a cluster. Order: kind, namespace, name.
     pub fn admit(documents: &[ast::Document], settings: &Settings) -> (Self, Vec<Diagnostic>) {
+        Self::admit_as(documents, settings, Reading::Strict)
+    }
+
+    /// The same, with other eyes.
+    pub fn admit_as(
+        documents: &[ast::Document],
+        settings: &Settings,
+        reading: Reading,
+    ) -> (Self, Vec<Diagnostic>) {
         let admitted: Vec<_> = documents
             .par_iter()
-            .map(|document| admit(document, settings))
+            .map(|document| match reading {
+                Reading::Cilium if document.prunable && !document.sound => {
+                    let pruned = ast::Document {
+                        sound: true,
+                        ..document.clone()
+                    };
+                    admit(&pruned, settings, reading)
+                }
+                _ => admit(document, settings, reading),
+            })
             .collect();
         let mut diagnostics = Vec::new();
         let mut by_name: BTreeMap<_, Policy> = BTreeMap::new();
@@ -214,12 +242,20 @@ impl PolicySet {
     }
 }
 
-fn admit(document: &ast::Document, settings: &Settings) -> (Option<Policy>, Vec<Diagnostic>) {
+fn admit(
+    document: &ast::Document,
+    settings: &Settings,
+    reading: Reading,
+) -> (Option<Policy>, Vec<Diagnostic>) {
     use ast::Object;
     if matches!(document.object, Object::Inventory(_) | Object::CidrGroup(_)) {
         return (None, Vec::new());
     }
-    let mut diagnostics = validate::check(document, &settings.into());
+    let checks = validate::Settings {
+        lenient: reading == Reading::Cilium,
+        ..settings.into()
+    };
+    let mut diagnostics = validate::check(document, &checks);
     // What could not be read of a document may be what restricts it.
     if !document.sound || diagnostics.iter().any(Diagnostic::is_error) {
         return (None, diagnostics);

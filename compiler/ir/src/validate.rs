@@ -60,6 +60,8 @@ pub struct Settings {
     pub l7_proxy: bool,
     /// `enable-icmp-rules`.
     pub icmp_rules: bool,
+    /// Whether to take what the agent takes, though the API server would not.
+    pub lenient: bool,
 }
 
 impl From<&crate::settings::Settings> for Settings {
@@ -70,6 +72,7 @@ impl From<&crate::settings::Settings> for Settings {
             extended_protocols: cluster.extended_protocols,
             l7_proxy: cluster.l7_proxy,
             icmp_rules: cluster.icmp_rules,
+            lenient: false,
         }
     }
 }
@@ -83,6 +86,7 @@ impl Default for Settings {
             extended_protocols: false,
             l7_proxy: true,
             icmp_rules: true,
+            lenient: false,
         }
     }
 }

@@ -29,7 +29,7 @@ use policyc_lower::{Image, Target, lower};
 use policyc_syntax::ast::Document;
 use proptest::test_runner::{Config, TestRunner};
 
-use generate::{ADDRESSES, Case, Cluster};
+use generate::{ADDRESSES, Breadth, Case, Cluster};
 
 /// Lookups that a run compares at least.
 const LOOKUPS_MIN: usize = 100_000;
@@ -122,7 +122,7 @@ fn run(share: u32, then: impl Fn(Case)) {
         failure_persistence: None,
         ..Config::default()
     });
-    let ran = runner.run(&generate::case(), |mut case| {
+    let ran = runner.run(&generate::case(Breadth::Basic), |mut case| {
         // Node policies are refused as a whole.
         case.policies.retain(|text| !text.contains("nodeSelector"));
         then(case);

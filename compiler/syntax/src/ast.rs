@@ -54,6 +54,8 @@ pub struct Document {
     pub object: Object,
     /// Whether decoding it reported no error. What seems to be missing in an unsound document may just be misspelt.
     pub sound: bool,
+    /// Whether its only faults are fields that it does not have: a cluster drops those without a word.
+    pub prunable: bool,
 }
 
 /// What a document is.

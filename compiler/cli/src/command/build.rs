@@ -7,6 +7,7 @@ use policy_bundle::{Bundle, Contents, SigningKey, Trust, keys, write};
 use policyc_diag::{Diagnostic, codes};
 use policyc_ir::cidr::Cidr;
 use policyc_ir::model::Model;
+use policyc_ir::policy::Reading;
 use policyc_ir::resolve::Resolved;
 use policyc_lower::{Image, Target};
 use serde_json::json;
@@ -24,7 +25,12 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     let key = signing_key(args)?;
     let mut target = target(args)?;
     let policies = args.policies.all();
-    let mut front = pipeline::front(&policies, &args.inventory.objects, &args.cluster)?;
+    let mut front = pipeline::front(
+        &policies,
+        &args.inventory.objects,
+        &args.cluster,
+        Reading::Strict,
+    )?;
     let settings = front.settings.clone();
     if let Some(stage) = args.emit
         && let Some(text) = emit::front(&front, &settings, args.node.as_deref(), stage)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use policyc_diag::{Diagnostic, codes};
 use policyc_ir::lint;
 use policyc_ir::model::Model;
+use policyc_ir::policy::Reading;
 use policyc_ir::resolve::Resolved;
 use policyc_ir::settings::Settings;
 use policyc_verify::{Options, Stats};
@@ -17,7 +18,12 @@ use crate::{intents, output};
 
 pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     let policies = args.policies.all();
-    let mut front = pipeline::front(&policies, &args.inventory.objects, &args.cluster)?;
+    let mut front = pipeline::front(
+        &policies,
+        &args.inventory.objects,
+        &args.cluster,
+        Reading::Strict,
+    )?;
     let settings = front.settings.clone();
     if let Some(stage) = args.emit {
         return emit_stage(args, &front, &settings, stage);

@@ -1,9 +1,12 @@
 //! `policyc verdicts`: flows in, verdicts out, one JSON line each.
 
+use std::collections::BTreeSet;
+
 use policyc_diag::Diagnostic;
-use policyc_diag::{SourceMap, Span, codes};
+use policyc_diag::{FileId, SourceMap, Span, codes};
 use policyc_ir::l7::Auth;
 use policyc_ir::model::{Demand, Flow, Model, Reason, Verdict};
+use policyc_ir::policy::Reading;
 use policyc_ir::port::Protocol;
 use policyc_ir::resolve::Resolved;
 use policyc_ir::rule::{Action, Direction};
@@ -31,7 +34,12 @@ struct Question {
 
 pub(crate) fn run(args: &Verdicts) -> Result<Exit, Error> {
     let policies = args.policies.all();
-    let mut front = pipeline::front(&policies, &args.inventory.objects, &args.cluster)?;
+    let mut front = pipeline::front(
+        &policies,
+        &args.inventory.objects,
+        &args.cluster,
+        Reading::Cilium,
+    )?;
     let settings = front.settings.clone();
     let flows = input::read(&args.flows, &mut front.sources)?;
     let rejected = rejected(&front);
@@ -97,7 +105,12 @@ fn rejected(front: &Front) -> Vec<Value> {
             })
             .collect::<Vec<_>>()
     };
+    let admitted: BTreeSet<_> = front.policies.policies().iter().map(place).collect();
     let lines = front.documents.iter().filter_map(|document| {
+        let name = document.meta.name.as_ref();
+        if name.is_some_and(|name| admitted.contains(&(name.span.file, name.span.start))) {
+            return None;
+        }
         let errors = at_fault(document.span);
         let first: &Diagnostic = errors.first()?;
         let text =
@@ -111,6 +124,11 @@ fn rejected(front: &Front) -> Vec<Value> {
         }}))
     });
     lines.collect()
+}
+
+/// Where an admitted policy's name stands.
+fn place(policy: &policyc_ir::policy::Policy) -> (FileId, u32) {
+    (policy.info.span.file, policy.info.span.start)
 }
 
 fn read(line: &str) -> Result<Question, String> {

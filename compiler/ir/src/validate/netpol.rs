@@ -129,6 +129,9 @@ fn ports(port: &Port, check: &mut Check<'_>) {
         Some(PortValue::Number(number)) if !(1..=65535).contains(number) => {
             format!("{number} is no port")
         }
+        Some(PortValue::Name(name)) if check.settings.lenient && name.parse::<u16>().is_ok() => {
+            String::new()
+        }
         Some(PortValue::Name(name)) if !is_name(name) => {
             format!("`{}` is no port name", shown(name))
         }

@@ -409,6 +409,7 @@ fn settings_switch_features() {
         extended_protocols: true,
         l7_proxy: true,
         icmp_rules: true,
+        lenient: false,
     };
     assert_eq!(faults(&text, all), [("E0208", "'1'".to_owned())]);
     let none = Settings {
@@ -417,6 +418,7 @@ fn settings_switch_features() {
         extended_protocols: false,
         l7_proxy: false,
         icmp_rules: false,
+        lenient: false,
     };
     let codes: Vec<_> = faults(&text, none)
         .into_iter()

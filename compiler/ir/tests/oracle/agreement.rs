@@ -115,9 +115,9 @@ fn with_model<T>(
     then: impl FnOnce(&Model<'_>, &PolicySet) -> T,
 ) -> T {
     let (policies, _) = PolicySet::admit(documents, &case.settings);
-    let rules = normalise::normalise(&policies, &case.settings);
     let (inventory, faults) = Inventory::read(&parse(&[case.cluster.yaml()]));
     assert!(faults.is_empty(), "{faults:#?}");
+    let rules = normalise::normalise(&policies, &inventory, &case.settings);
     let universe = inventory::universe(&inventory, &rules, &case.settings, None);
     let resolved = Resolved::new(&rules, &universe);
     then(&Model::build(&resolved, &case.settings), &policies)

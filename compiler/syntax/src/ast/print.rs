@@ -42,6 +42,7 @@ impl Printer<'_> {
             meta,
             object,
             sound,
+            prunable: _,
         } = document;
         let place = self.sources.place(span.file, span.start);
         let file = self.sources.name(span.file);

@@ -169,7 +169,9 @@ fn item(root: &Node<'_>, outer: Outer<'_>, cx: &mut Context<'_>, parsed: &mut Pa
         return;
     }
     let (meta, object) = object(table, &kind, version.as_ref(), cx);
-    let sound = outer.whole && cx.diagnostics.len() == before;
+    let mut faults = cx.diagnostics.iter().skip(before);
+    let sound = outer.whole && faults.len() == 0;
+    let prunable = outer.whole && faults.all(|fault| fault.code == codes::UNKNOWN_FIELD);
     parsed.documents.push(Document {
         span: root.span,
         index: outer.index,
@@ -177,6 +179,7 @@ fn item(root: &Node<'_>, outer: Outer<'_>, cx: &mut Context<'_>, parsed: &mut Pa
         meta,
         object,
         sound,
+        prunable,
     });
 }
 
