@@ -102,9 +102,9 @@ impl fmt::Display for Key {
     }
 }
 
-/// The labels of an identity: one per name, sorted by name.
+/// The labels of an identity: one per name, sorted by name. Clones share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Vec<(Key, Arc<str>)>);
+pub struct Labels(Arc<[(Key, Arc<str>)]>);
 
 impl Labels {
     /// Labels from pairs; of two with one name the last wins, whatever their sources (semantics of Cilium's label

@@ -15,6 +15,7 @@ mod stream;
 pub mod tree;
 
 use policyc_diag::{Diagnostic, Source, Span, codes};
+use rayon::prelude::*;
 
 pub use tree::limits;
 
@@ -27,7 +28,8 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads a file: every document that can be read, and every fault found in the others.
+/// Reads a file: every document that can be read, and every fault found in the others. Documents are read in
+/// parallel; the outcome does not depend on it.
 pub fn parse(source: &Source) -> Parsed {
     let mut parsed = Parsed::default();
     if source.text.len() > limits::FILE_BYTES {
@@ -38,17 +40,40 @@ pub fn parse(source: &Source) -> Parsed {
         );
         return parsed;
     }
+    let slices = stream::documents(source);
     let mut index = 0;
-    for slice in stream::documents(source) {
-        let tree = tree::parse(&slice);
-        // A slice with nothing but comments is no document, but one that cannot be read is.
-        index += usize::from(tree.roots.is_empty() && !tree.diagnostics.is_empty());
-        let whole = tree.diagnostics.is_empty();
-        parsed.diagnostics.extend(tree.diagnostics);
-        for root in tree.roots.iter().filter(|root| !root.is_null()) {
-            decode::document(root, &slice, decode::Outer::new(index, whole), &mut parsed);
-            index += 1;
-        }
+    for part in slices.par_iter().map(part).collect::<Vec<_>>() {
+        let documents = part.parsed.documents.into_iter();
+        parsed
+            .documents
+            .extend(documents.map(|document| ast::Document {
+                index: document.index + index,
+                ..document
+            }));
+        parsed.diagnostics.extend(part.parsed.diagnostics);
+        index += part.count;
     }
     parsed
+}
+
+/// What one slice of a file holds.
+struct Part {
+    /// Documents, counted from 0, and faults.
+    parsed: Parsed,
+    /// How many documents it is.
+    count: usize,
+}
+
+fn part(slice: &stream::Slice<'_>) -> Part {
+    let mut parsed = Parsed::default();
+    let tree = tree::parse(slice);
+    // A slice with nothing but comments is no document, but one that cannot be read is.
+    let mut count = usize::from(tree.roots.is_empty() && !tree.diagnostics.is_empty());
+    let whole = tree.diagnostics.is_empty();
+    parsed.diagnostics.extend(tree.diagnostics);
+    for root in tree.roots.iter().filter(|root| !root.is_null()) {
+        decode::document(root, slice, decode::Outer::new(count, whole), &mut parsed);
+        count += 1;
+    }
+    Part { parsed, count }
 }
