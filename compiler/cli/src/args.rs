@@ -51,6 +51,11 @@ pub enum Command {
         after_help = "Examples:\n  policyc verdicts --policies policies/ --inventory cluster.yaml --flows flows.jsonl\n\nA flow: {\"id\":1,\"direction\":\"ingress\",\"subject\":\"shop/web\",\"peer\":\"ip:192.0.2.1\",\"protocol\":\"TCP\",\"port\":443}"
     )]
     Verdicts(Verdicts),
+    /// Explain one flow: every rule's part in it, and what little would change the answer.
+    #[command(
+        after_help = "Examples:\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to shop/api-0 --port 8080\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to kube-system/dns-0 --port 53/udp\n  policyc trace policies/ --inventory cluster.yaml --from ip:192.0.2.1 --to shop/api-0 --protocol icmp --port 8\n\nA peer: NAMESPACE/POD, node:NAME, ip:ADDRESS, or an entity such as host or world-ipv4\n\nExit codes: 0 allowed, 1 denied, 2 usage, 3 undecided"
+    )]
+    Trace(Trace),
     /// Make a key pair for signing bundles.
     #[command(
         after_help = "Example:\n  policyc keygen --output key.pem      # also writes key.pub.pem"
@@ -267,6 +272,35 @@ pub struct Verdicts {
     /// The local node; the inventory's first if absent.
     #[arg(long, value_name = "NAME")]
     pub(crate) node: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+}
+
+/// `policyc trace`.
+#[derive(Args, Debug)]
+pub struct Trace {
+    #[command(flatten)]
+    pub(crate) policies: Policies,
+    #[command(flatten)]
+    pub(crate) inventory: Inventory,
+    /// Who opens the connection.
+    #[arg(long, value_name = "PEER")]
+    pub(crate) from: String,
+    /// Who it is opened to.
+    #[arg(long, value_name = "PEER")]
+    pub(crate) to: String,
+    /// Destination port by number, or by the name that the receiver gives it; for ICMP, the type.
+    #[arg(long, value_name = "PORT[/PROTOCOL]")]
+    pub(crate) port: Option<String>,
+    /// IP protocol by name or number [default: tcp].
+    #[arg(long, value_name = "PROTOCOL")]
+    pub(crate) protocol: Option<String>,
+    /// The local node; the inventory's first if absent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// How to write the explanation.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: TextOrJson,
     #[command(flatten)]
     pub(crate) cluster: Cluster,
 }

@@ -12,6 +12,8 @@ pub(crate) mod explain;
 pub(crate) mod inspect;
 /// `policyc keygen`.
 pub(crate) mod keygen;
+/// `policyc trace`.
+pub(crate) mod trace;
 /// `policyc validate`.
 pub(crate) mod validate;
 /// `policyc verdicts`.

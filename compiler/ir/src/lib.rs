@@ -9,6 +9,8 @@
 
 /// Address prefixes.
 pub mod cidr;
+/// Why a flow has its verdict.
+pub mod explain;
 /// DNS names and patterns.
 pub mod fqdn;
 /// ICMP message types by name.
