@@ -4,6 +4,7 @@ use policyc_diag::codes;
 use policyc_ir::explain::{self, Report};
 use policyc_ir::ids::{EndpointId, IdentityId};
 use policyc_ir::model::{Flow, Model};
+use policyc_ir::policy::Reading;
 use policyc_ir::port::Protocol;
 use policyc_ir::resolve::Resolved;
 use policyc_ir::rule::Direction;
@@ -58,7 +59,12 @@ impl Told<'_> {
 
 pub(crate) fn run(args: &Trace) -> Result<Exit, Error> {
     let policies = args.policies.all();
-    let front = pipeline::front(&policies, &args.inventory.objects, &args.cluster)?;
+    let front = pipeline::front(
+        &policies,
+        &args.inventory.objects,
+        &args.cluster,
+        Reading::Cilium,
+    )?;
     output::findings_aside(front.diagnostics.clone(), &front.sources);
     if !front.settled {
         output::complain("no answer: the cluster's settings could not be understood");
