@@ -21,6 +21,8 @@ use crate::validate;
 
 /// From the syntax tree of Cilium's kinds.
 mod cilium;
+/// From the syntax tree of Kubernetes ClusterNetworkPolicy.
+mod kcnp;
 /// From the syntax tree of Kubernetes NetworkPolicy.
 mod netpol;
 /// What this version refuses, and how it says so.
@@ -169,6 +171,8 @@ pub enum KubernetesPeer {
     Nodes(Selector),
     /// One of `domainNames` of a ClusterNetworkPolicy.
     Fqdn(Fqdn),
+    /// Whoever has such labels, in any namespace and cluster.
+    Labels(Selector),
     /// Anyone at all.
     Everyone,
 }
@@ -271,7 +275,8 @@ fn admit(
             cilium::policy(document, policy, rule::Kind::Ccnp)
         }
         Object::NetworkPolicy(policy) => netpol::policy(document, policy),
-        Object::ClusterNetworkPolicy(_) | Object::CidrGroup(_) | Object::Inventory(_) => None,
+        Object::ClusterNetworkPolicy(policy) => kcnp::policy(document, policy),
+        Object::CidrGroup(_) | Object::Inventory(_) => None,
     };
     if policy.is_none() {
         let message = "the policy passed validation but could not be read";
@@ -299,7 +304,8 @@ fn info(document: &ast::Document, kind: rule::Kind) -> Option<rule::Policy> {
         .namespace
         .as_ref()
         .map(|namespace| namespace.value.as_str());
-    let namespace = (kind != rule::Kind::Ccnp).then(|| Arc::from(written.unwrap_or("default")));
+    let clusterwide = matches!(kind, rule::Kind::Ccnp | rule::Kind::Kcnp);
+    let namespace = (!clusterwide).then(|| Arc::from(written.unwrap_or("default")));
     Some(rule::Policy {
         kind,
         namespace,

@@ -127,6 +127,7 @@ impl Pass<'_> {
                 KubernetesPeer::Namespaces(selector) => {
                     self.labels(scope::in_namespaces(Selector::EMPTY, selector))
                 }
+                KubernetesPeer::Labels(selector) => self.labels(selector.clone()),
                 KubernetesPeer::Nodes(selector) => {
                     self.labels(scope::node(selector, self.settings))
                 }

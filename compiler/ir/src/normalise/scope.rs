@@ -95,7 +95,8 @@ pub(crate) fn in_namespaces(pods: Selector, namespaces: &Selector) -> Selector {
     })
 }
 
-/// A peer of a NetworkPolicy: namespace selectors speak of the labels that pods inherit from their namespace.
+/// A peer of a NetworkPolicy: namespace selectors speak of the labels that pods inherit from their namespace. Pods
+/// are of the local cluster unless their own selector names the cluster.
 pub(super) fn kubernetes(
     pods: &Selector,
     namespaces: Option<&Selector>,
@@ -103,6 +104,10 @@ pub(super) fn kubernetes(
     settings: &Settings,
 ) -> Selector {
     let mut scoped = pods.clone();
+    let requirements = pods.requirements();
+    let local = !requirements
+        .iter()
+        .any(|requirement| requirement.key.is_k8s(CLUSTER));
     match namespaces {
         None => {
             scoped = scoped.and(k8s_equals(
@@ -112,8 +117,35 @@ pub(super) fn kubernetes(
         }
         Some(selector) => scoped = in_namespaces(scoped, selector),
     }
-    if settings.default_local_cluster {
+    if settings.default_local_cluster && local {
         scoped = scoped.and(k8s_equals(CLUSTER, &settings.cluster));
     }
     scoped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubernetes_peers_are_local_unless_they_name_a_cluster() {
+        let source = policyc_diag::SourceMap::new().add("case", "");
+        let policy = Policy {
+            kind: Kind::Knp,
+            namespace: Some("shop".into()),
+            name: "a".into(),
+            span: policyc_diag::Span::new(source.id, 0, 0),
+        };
+        let scoped =
+            |pods: &Selector| kubernetes(pods, None, &policy, &Settings::default()).to_string();
+        assert_eq!(
+            scoped(&Selector::EMPTY),
+            "k8s:io.cilium.k8s.policy.cluster=default, k8s:io.kubernetes.pod.namespace=shop"
+        );
+        let other = Selector::new([k8s_equals(CLUSTER, "east")]);
+        assert_eq!(
+            scoped(&other),
+            "k8s:io.cilium.k8s.policy.cluster=east, k8s:io.kubernetes.pod.namespace=shop"
+        );
+    }
 }

@@ -8,11 +8,6 @@ use policyc_syntax::ast::{Document, List, Object, cilium};
 
 /// A diagnostic for each construct that cannot be compiled yet.
 pub(super) fn refuse(document: &Document) -> Vec<Diagnostic> {
-    if matches!(document.object, Object::ClusterNetworkPolicy(_)) {
-        let message = "`ClusterNetworkPolicy` is not supported yet";
-        let found = Diagnostic::new(codes::NOT_SUPPORTED, message);
-        return vec![found.label(document.kind.span, "cannot be compiled")];
-    }
     let (Object::CiliumNetworkPolicy(policy) | Object::CiliumClusterwideNetworkPolicy(policy)) =
         &document.object
     else {

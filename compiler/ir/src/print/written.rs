@@ -106,6 +106,7 @@ fn kubernetes(peer: &KubernetesPeer) -> String {
         } => format!("{pods} in namespaces {namespaces}"),
         KubernetesPeer::Namespaces(selector) => format!("namespaces {selector}"),
         KubernetesPeer::Nodes(selector) => format!("nodes {selector}"),
+        KubernetesPeer::Labels(selector) => format!("labels {selector}"),
         KubernetesPeer::Fqdn(fqdn) => fqdn.to_string(),
         KubernetesPeer::Everyone => "everyone".to_owned(),
     }
