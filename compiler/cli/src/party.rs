@@ -24,10 +24,11 @@ pub(crate) fn add_names<'a>(
     let names = peers.filter_map(|peer| peer.strip_prefix(FQDN));
     let unknown = names.filter(|name| addresses(front, name).is_empty());
     let unknown: BTreeSet<_> = unknown.map(canonical).collect();
+    let ipv4 = front.settings.ipv4;
     for name in unknown {
         universe.add_identity(Identity {
-            labels: Labels::reserved(&["world-ipv4"]),
-            cidr: Some(Cidr::ALL_V4),
+            labels: Labels::reserved(&[front.settings.world(ipv4)]),
+            cidr: Some(if ipv4 { Cidr::ALL_V4 } else { Cidr::ALL_V6 }),
             names: vec![name.into()],
         });
     }

@@ -78,10 +78,8 @@ pub struct Service {
 pub struct Node {
     /// Its name.
     pub name: Arc<str>,
-    /// Its labels as node policies see them, through the label filter.
-    pub labels: Vec<(Key, Arc<str>)>,
-    /// All of its labels.
-    pub own_labels: Pairs,
+    /// Its labels.
+    pub labels: Pairs,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// Ranges its pods get addresses from.
@@ -243,7 +241,7 @@ impl Inventory {
         let own = pod
             .labels
             .iter()
-            .filter(|(name, _)| !name.starts_with("io.cilium.k8s") && label::filter::keeps(name));
+            .filter(|(name, _)| !name.starts_with("io.cilium.k8s"));
         let own = own.map(|(name, value)| (name.clone(), value.clone()));
         let inherited = self.namespaces.get(namespace).into_iter().flatten();
         let inherited = inherited.map(|(name, value)| {
@@ -257,11 +255,9 @@ impl Inventory {
             (label::SERVICE_ACCOUNT.into(), pod.service_account.clone()),
             (label::CLUSTER.into(), settings.cluster.clone()),
         ];
-        Labels::new(
-            own.chain(inherited)
-                .chain(added)
-                .map(|(name, value)| (Key::new(Source::K8s, name), value)),
-        )
+        let all = own.chain(inherited).chain(added);
+        let all = all.map(|(name, value)| (Key::new(Source::K8s, name), value));
+        Labels::new(all.filter(|(key, _)| settings.labels.keeps(key)))
     }
 
     /// Ranges that pods get addresses from, over all nodes.
@@ -290,17 +286,6 @@ fn read_node(
     node: &tree::Node,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Node {
-    let labels = document
-        .meta
-        .labels
-        .iter()
-        .filter(|(name, _)| label::filter::keeps(&name.value));
-    let labels = labels.map(|(name, value)| {
-        (
-            Key::new(Source::K8s, name.value.as_str()),
-            value.value.as_str().into(),
-        )
-    });
     let ranges = node.pod_cidrs.iter().filter_map(|text| {
         let range = Cidr::parse(&text.value);
         if range.is_none() {
@@ -311,8 +296,7 @@ fn read_node(
     let pod_ranges = ranges.collect();
     Node {
         name,
-        labels: labels.collect(),
-        own_labels: pairs(&document.meta.labels),
+        labels: pairs(&document.meta.labels),
         addresses: addresses(&node.addresses, diagnostics),
         pod_ranges,
     }

@@ -158,6 +158,15 @@ impl Settings {
         }
     }
 
+    /// The reserved label of addresses outside the cluster: one for all, or where there are two families, for each.
+    pub const fn world(&self, ipv4: bool) -> &'static str {
+        match (self.ipv4 && self.ipv6, ipv4) {
+            (false, _) => "world",
+            (true, true) => "world-ipv4",
+            (true, false) => "world-ipv6",
+        }
+    }
+
     /// Whether the datapath carries flows of a protocol at all; others are dropped before policy is asked.
     pub fn carries(&self, protocol: Protocol) -> bool {
         match protocol {

@@ -11,6 +11,7 @@ use crate::cidr::Cidr;
 use crate::ids::{EndpointId, IdentityId, NodeId};
 use crate::label::Labels;
 use crate::port::Protocol;
+use crate::settings::Settings;
 
 /// Reserved identities, in the order of their ids from 1; each is `(entity, labels)`.
 pub const RESERVED: &[(&str, &[&str])] = &[
@@ -142,6 +143,30 @@ impl Universe {
             addresses,
             named_ports: BTreeMap::new(),
         }
+    }
+
+    /// The same for the families of a cluster: in one with a single family, all that is outside is one world, and
+    /// nothing has addresses of the other family.
+    pub fn of(settings: &Settings) -> Self {
+        let mut universe = Self::new();
+        let all = match (settings.ipv4, settings.ipv6) {
+            (true, false) => Cidr::ALL_V4,
+            (false, true) => Cidr::ALL_V6,
+            _ => return universe,
+        };
+        universe.addresses.clear();
+        for identity in &mut universe.identities {
+            identity.cidr = None;
+        }
+        if let Some(world) = universe.identities.get_mut(IdentityId::WORLD.index()) {
+            world.cidr = Some(all);
+        }
+        let owner = Owner {
+            identity: IdentityId::WORLD,
+            node: None,
+        };
+        universe.own(all, owner);
+        universe
     }
 
     /// Adds an identity, which the caller knows to be new.

@@ -21,3 +21,5 @@ mod hostile;
 mod pages;
 /// Runs the binary.
 mod support;
+/// Explanations of single flows.
+mod trace;

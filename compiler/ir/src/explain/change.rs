@@ -145,13 +145,13 @@ fn one_peer(
         Peer::Cidr(..) | Peer::Group(..) => {
             let (cidr, except) = nearest_block(peer, identity)?;
             let change = Change::Prefix(*cidr, except.to_vec());
-            let changed = outside(inside(cidr, except)?, identity.names.clone());
+            let changed = outside(model, inside(cidr, except)?, identity.names.clone());
             Some((vec![change], changed))
         }
         Peer::Fqdn(fqdn) => {
             let name = example(fqdn)?;
             let cidr = identity.cidr.unwrap_or(Cidr::ALL_V4);
-            let changed = outside(cidr, vec![name]);
+            let changed = outside(model, cidr, vec![name]);
             Some((vec![Change::Name(fqdn.clone())], changed))
         }
     }
@@ -269,15 +269,20 @@ fn example(fqdn: &Fqdn) -> Option<Arc<str>> {
     name.filter(|name| fqdn.matches(name))
 }
 
-/// An address outside the cluster.
-fn outside(cidr: Cidr, names: Vec<Arc<str>>) -> Identity {
-    let family = if cidr.is_ipv4() {
-        "world-ipv4"
+/// An address outside the cluster, with the label that such an address has.
+fn outside(model: &Model<'_>, cidr: Cidr, names: Vec<Arc<str>>) -> Identity {
+    let everything = if cidr.is_ipv4() {
+        Cidr::ALL_V4
     } else {
-        "world-ipv6"
+        Cidr::ALL_V6
     };
+    let world = model
+        .universe()
+        .addresses()
+        .find(|(owned, _)| **owned == everything);
+    let world = world.and_then(|(_, owner)| model.universe().identity(owner.identity));
     Identity {
-        labels: Labels::reserved(&[family]),
+        labels: world.map_or_else(Labels::default, |world| world.labels.clone()),
         cidr: Some(cidr),
         names,
     }

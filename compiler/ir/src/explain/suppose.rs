@@ -35,7 +35,7 @@ pub(super) fn allowed(
     let Some(subject) = model.universe().endpoint(flow.subject) else {
         return false;
     };
-    let mut universe = Universe::new();
+    let mut universe = Universe::of(settings);
     let own = model.universe().identity(subject.identity).cloned();
     let identity = universe.add_identity(own.unwrap_or_default());
     let subject = universe.add_endpoint(Endpoint {

@@ -23,7 +23,7 @@ pub fn universe(
     settings: &Settings,
     local: Option<&str>,
 ) -> Universe {
-    let mut universe = Universe::new();
+    let mut universe = Universe::of(settings);
     let nodes: BTreeMap<_, _> = inventory
         .nodes
         .iter()
@@ -31,7 +31,7 @@ pub fn universe(
         .collect();
     let local = local.or_else(|| inventory.nodes.first().map(|node| &*node.name));
     let pods = pod_identities(inventory, settings, &mut universe);
-    for identity in outside(rules, inventory) {
+    for identity in outside(rules, inventory, settings) {
         universe.add_outside(identity);
     }
     add_nodes(inventory, &nodes, local, settings, &mut universe);
@@ -91,11 +91,13 @@ fn pod_identities(
 /// addresses; every address of a name that rules select; and API servers that are no nodes.
 ///
 /// A node's or pod's own address keeps its owner, whatever prefix or name is given to it (Cilium's resolveLabels).
-fn outside(rules: &RuleSet, inventory: &Inventory) -> Vec<Identity> {
+fn outside(rules: &RuleSet, inventory: &Inventory, settings: &Settings) -> Vec<Identity> {
     let mut found: BTreeMap<Cidr, Identity> = BTreeMap::new();
     let mentioned = rules.peers().iter().flat_map(Peer::blocks);
     for cidr in mentioned.flat_map(|(cidr, except)| std::iter::once(cidr).chain(except)) {
-        found.entry(*cidr).or_insert_with(|| world(*cidr, false));
+        found
+            .entry(*cidr)
+            .or_insert_with(|| world(*cidr, false, settings));
     }
     let wanted = rules.peers().iter().filter_map(|peer| match peer {
         Peer::Fqdn(fqdn) => Some(fqdn),
@@ -108,26 +110,26 @@ fn outside(rules: &RuleSet, inventory: &Inventory) -> Vec<Identity> {
         }
         for address in addresses {
             let cidr = Cidr::host(*address);
-            let identity = found.entry(cidr).or_insert_with(|| world(cidr, false));
+            let identity = found
+                .entry(cidr)
+                .or_insert_with(|| world(cidr, false, settings));
             identity.names.push(name.clone());
         }
     }
     for address in &inventory.api_servers {
         let cidr = Cidr::host(*address);
-        let identity = found.entry(cidr).or_insert_with(|| world(cidr, false));
-        identity.labels = world(cidr, true).labels;
+        let identity = found
+            .entry(cidr)
+            .or_insert_with(|| world(cidr, false, settings));
+        identity.labels = world(cidr, true, settings).labels;
     }
     let inside = inside(inventory);
     found.retain(|cidr, _| !(cidr.is_all() || cidr.is_host() && inside.contains(&cidr.address())));
     found.into_values().collect()
 }
 
-fn world(cidr: Cidr, api_server: bool) -> Identity {
-    let family = if cidr.is_ipv4() {
-        "world-ipv4"
-    } else {
-        "world-ipv6"
-    };
+fn world(cidr: Cidr, api_server: bool, settings: &Settings) -> Identity {
+    let family = settings.world(cidr.is_ipv4());
     let labels = if api_server {
         Labels::reserved(&[family, "kube-apiserver"])
     } else {
@@ -178,7 +180,9 @@ fn add_nodes(
             universe.own(Cidr::host(*address), Owner { identity, node: id });
         }
         if is_local {
-            host_labels.extend(node.labels.iter().cloned());
+            let own = node.labels.iter();
+            let own = own.map(|(name, value)| (Key::new(Source::K8s, name.clone()), value.clone()));
+            host_labels.extend(own.filter(|(key, _)| settings.labels.keeps(key)));
             addresses.clone_from(&node.addresses);
             if serves {
                 universe.host_serves_api();
@@ -208,7 +212,7 @@ fn remote_labels(node: &Node, serves: bool, settings: &Settings) -> Labels {
         Key::new(Source::K8s, label::CLUSTER),
         settings.cluster.clone(),
     );
-    let own = node.own_labels.iter();
+    let own = node.labels.iter();
     let own = own.map(|(name, value)| (Key::new(Source::Node, name.clone()), value.clone()));
     Labels::new(own.chain(reserved).chain([cluster]))
 }

@@ -114,13 +114,14 @@ fn pods(told: &Told<'_>, selector: &Selector, noun: &str) -> String {
     format!("{what}{}", within.concat())
 }
 
-/// A requirement without the source that every label of a pod has.
+/// A requirement without its source: pods have labels of Kubernetes, and reserved labels are known by their names.
 fn bare(requirement: &Requirement) -> String {
-    let text = requirement.to_string();
-    match text.strip_prefix("!k8s:") {
-        Some(rest) => format!("!{rest}"),
-        None => text.strip_prefix("k8s:").unwrap_or(&text).to_owned(),
-    }
+    let name = requirement.key.name.clone();
+    let key = match requirement.key.source {
+        Source::K8s | Source::Reserved => Key::new(Source::Any, name),
+        _ => requirement.key.clone(),
+    };
+    Requirement::new(key, requirement.operator.clone()).to_string()
 }
 
 /// What an identity is.
@@ -170,6 +171,9 @@ pub(super) fn peers(told: &Told<'_>, rule: &Rule, fit: &Fit<policyc_ir::PeerId>)
     };
     match (fit, &rule.peers) {
         (Fit::By(id), _) => written(id),
+        _ if rule.unresolved => {
+            "anyone (what it names does not exist, and Cilium then leaves the peer open)".to_owned()
+        }
         (Fit::Any, _) | (Fit::No, Peers::Any) => "anyone".to_owned(),
         (Fit::No, Peers::Of(list)) => listed(list.iter().map(written), "nobody"),
     }
@@ -203,9 +207,10 @@ fn listed(each: impl ExactSizeIterator<Item = String>, none: &str) -> String {
 pub(super) fn fit(told: &Told<'_>, side: &Side<'_>, examined: &Examined) -> String {
     match &examined.needs {
         _ if examined.decides => "matches, and decides".to_owned(),
+        _ if examined.matches() && side.report.conflict.is_some() => "matches".to_owned(),
         _ if examined.matches() => "matches, but others decide".to_owned(),
         Some(changes) => format!("only if {}", all(told, side, changes)),
-        None => "can match nothing of the kind".to_owned(),
+        None => "neither this flow nor one close to it".to_owned(),
     }
 }
 
@@ -234,7 +239,7 @@ pub(super) fn redirect(redirect: &Redirect) -> String {
     let about = if about.is_empty() {
         about
     } else {
-        format!(" by {about}")
+        format!(", by {about}")
     };
     let plain = match (redirect.plain, redirect.parser) {
         (true, Parser::Http) => {
@@ -243,7 +248,7 @@ pub(super) fn redirect(redirect: &Redirect) -> String {
         _ => "",
     };
     format!(
-        "the {} proxy judges what is sent{about}{plain}",
+        "the {} proxy has the last word{about}{plain}",
         redirect.parser.name()
     )
 }
@@ -254,10 +259,13 @@ pub(super) fn terms(rule: &Rule) -> String {
         .l7
         .as_ref()
         .map(|l7| format!(", {}", print::layer7(l7)));
-    let auth = rule
-        .auth
-        .map(|auth| format!(", authentication {}", auth.name()));
-    format!("{}{}", l7.unwrap_or_default(), auth.unwrap_or_default())
+    let auth = match rule.auth {
+        None => "",
+        Some(Auth::Disabled) => ", without authentication",
+        Some(Auth::Required) => ", with authentication",
+        Some(Auth::AlwaysFail) => ", with authentication that always fails",
+    };
+    format!("{}{auth}", l7.unwrap_or_default())
 }
 
 /// The authentication before it.
