@@ -16,6 +16,8 @@ use crate::universe::{Endpoint, Universe};
 
 /// Identities by label, for selectors.
 mod index;
+/// Identities by DNS name, for peers that are names.
+mod names;
 /// Identities by prefix, for peers that are made of prefixes.
 mod prefix;
 /// Sets of identities.
@@ -45,10 +47,11 @@ impl<'a> Resolved<'a> {
         let labelled = labelled.map(|(at, identity)| (at, &identity.labels));
         let labels = index::Index::new(labelled, identities.len());
         let prefixes = prefix::Prefixes::new(identities);
+        let names = names::Names::new(identities);
         let set = |peer: &Peer| match peer {
             Peer::Labels(id) => labels.matching(rules.selector(*id).requirements().iter()),
             Peer::Cidr(..) | Peer::Group(..) => prefixes.matching(peer),
-            Peer::Fqdn(fqdn) => named(universe, |name| fqdn.matches(name)),
+            Peer::Fqdn(fqdn) => names.matching(fqdn),
         };
         Self {
             rules,
@@ -67,14 +70,6 @@ impl<'a> Resolved<'a> {
     pub fn rules_of(&self, endpoint: EndpointId) -> &[RuleId] {
         self.subjects.rules_of(endpoint)
     }
-}
-
-/// Identities with a name that is asked for.
-fn named(universe: &Universe, wanted: impl Fn(&str) -> bool) -> IdentitySet {
-    let identities = (0..).zip(universe.identities());
-    let found = identities.filter(|(_, one)| one.names.iter().any(|name| wanted(name)));
-    let found = found.map(|(at, _)| at).collect();
-    IdentitySet::of(found, universe.identities().len())
 }
 
 /// Whether a rule applies to an endpoint: node rules to the host, others to pods, namespaced ones within their

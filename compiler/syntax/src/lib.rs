@@ -42,7 +42,11 @@ pub fn parse(source: &Source) -> Parsed {
     }
     let slices = stream::documents(source);
     let mut index = 0;
-    for part in slices.par_iter().map(part).collect::<Vec<_>>() {
+    let parts: Vec<_> = slices.par_iter().map(part).collect();
+    parsed
+        .documents
+        .reserve_exact(parts.iter().map(|part| part.count).sum());
+    for part in parts {
         let documents = part.parsed.documents.into_iter();
         parsed
             .documents
@@ -65,7 +69,11 @@ struct Part {
 }
 
 fn part(slice: &stream::Slice<'_>) -> Part {
-    let mut parsed = Parsed::default();
+    let mut parsed = Parsed {
+        // Nearly every slice is one document, and room for more would add up.
+        documents: Vec::with_capacity(1),
+        ..Parsed::default()
+    };
     let tree = tree::parse(slice);
     // A slice with nothing but comments is no document, but one that cannot be read is.
     let mut count = usize::from(tree.roots.is_empty() && !tree.diagnostics.is_empty());
