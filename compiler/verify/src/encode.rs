@@ -4,11 +4,12 @@
 //! that some rule of the slice names: 0 is "absent", 1 "some value that no rule names", then the named values. One
 //! such other value is enough, because no rule compares two labels with each other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use policyc_ir::RuleId;
 use policyc_ir::port::Protocol;
-use policyc_ir::rule::{Action, Direction, Rule, RuleSet};
+use policyc_ir::rule::{Action, Direction, Level, Rule, RuleSet};
 use policyc_ir::settings::{Enforcement, Settings};
 
 use crate::algebra::kind::Kind;
@@ -40,8 +41,26 @@ pub(crate) struct Frame {
     pub(crate) protocol: Var,
     /// Destination port, or ICMP type.
     pub(crate) port: Var,
-    /// "The destination declares this name for this protocol and port", one flag per name.
-    pub(crate) named: Vec<(Arc<str>, Var)>,
+    /// What numbers the destination gives to names of ports.
+    pub(crate) named: Vec<NamedPort>,
+}
+
+/// A name of a port.
+#[derive(Debug)]
+pub(crate) struct NamedPort {
+    /// The name.
+    pub(crate) name: Arc<str>,
+    /// "The destination gives it to the flow's protocol and port."
+    pub(crate) here: Var,
+    /// "To its protocol and a lower port", if ranges start at the name.
+    pub(crate) below: Option<Var>,
+}
+
+impl NamedPort {
+    /// Its flags.
+    pub(crate) fn flags(&self) -> impl Iterator<Item = Var> {
+        [self.here].into_iter().chain(self.below)
+    }
 }
 
 /// A rule as terms, for one assignment of sides.
@@ -49,6 +68,8 @@ pub(crate) struct Frame {
 pub(crate) struct Encoded {
     /// What it does.
     pub(crate) action: Action,
+    /// When it is asked.
+    pub(crate) level: Level,
     /// Whether it turns default deny on.
     pub(crate) default_deny: bool,
     /// Its subject is selected.
@@ -102,6 +123,7 @@ impl Frame {
             .define(format!("matches.{}.{tag}", id.0), matches);
         Encoded {
             action: rule.action,
+            level: rule.level,
             default_deny: rule.default_deny,
             selects,
             matches,
@@ -120,14 +142,11 @@ impl Frame {
             return Term::Const(true);
         }
         let (subject, peer) = self.seats(seat);
-        let (mut denies, mut allows, mut enforcing, mut selecting) =
-            (vec![], vec![], vec![], vec![]);
+        let (mut levels, mut enforcing, mut selecting) =
+            (BTreeMap::<Level, Decisions>::new(), vec![], vec![]);
         for rule in rules {
-            match rule.action {
-                Action::Deny => denies.push(rule.matches.clone()),
-                Action::Allow => allows.push(rule.matches.clone()),
-                Action::Pass => {}
-            }
+            let level = levels.entry(rule.level).or_default();
+            level.of(rule.action).push(rule.matches.clone());
             if rule.default_deny {
                 enforcing.push(rule.selects.clone());
             }
@@ -142,16 +161,12 @@ impl Frame {
             enforced
         };
         let localhost = if direction == Direction::Ingress && settings.allow_localhost {
-            peer.is_host().and(Term::any(selecting))
+            let others = subject.is_host().negate();
+            Term::all([peer.is_host(), others, Term::any(selecting)])
         } else {
             Term::Const(false)
         };
-        let passes = Term::any([Term::any(allows), enforced.negate(), localhost]);
-        #[cfg(test)]
-        if mutant::is(mutant::Mutant::AllowWins) {
-            return passes;
-        }
-        let judged = Term::any(denies).negate().and(passes);
+        let judged = judged(levels, enforced.negate().or(localhost));
         let exempt = if settings.host_firewall {
             Term::Const(false)
         } else {
@@ -159,6 +174,55 @@ impl Frame {
         };
         exempt.or(judged)
     }
+}
+
+/// What the rules of one level match, by action.
+#[derive(Debug, Default)]
+struct Decisions {
+    denies: Vec<Term>,
+    allows: Vec<Term>,
+    passes: Vec<Term>,
+}
+
+impl Decisions {
+    fn of(&mut self, action: Action) -> &mut Vec<Term> {
+        match action {
+            Action::Deny => &mut self.denies,
+            Action::Allow => &mut self.allows,
+            Action::Pass => &mut self.passes,
+        }
+    }
+}
+
+/// Whether a flow passes, from the last level to the first: within a level denies beat allows and allows beat passes,
+/// which leave the flow to the next tier; what no rule of any level matches is left to the default.
+fn judged(levels: BTreeMap<Level, Decisions>, default: Term) -> Term {
+    let mut tier = None;
+    let (mut next, mut passes) = (default.clone(), default);
+    for (level, decisions) in levels.into_iter().rev() {
+        if tier != Some(level.tier) {
+            tier = Some(level.tier);
+            next = passes.clone();
+        }
+        #[cfg(test)]
+        let next = if mutant::is(mutant::Mutant::PassStays) {
+            &passes.clone()
+        } else {
+            &next
+        };
+        let passed = Term::any(decisions.passes);
+        if passed != Term::Const(false) {
+            let on = passed.clone().and(next.clone());
+            passes = on.or(passed.negate().and(passes));
+        }
+        passes = Term::any(decisions.allows).or(passes);
+        #[cfg(test)]
+        if mutant::is(mutant::Mutant::AllowWins) {
+            continue;
+        }
+        passes = Term::any(decisions.denies).negate().and(passes);
+    }
+    passes
 }
 
 impl Frame {
@@ -171,10 +235,8 @@ impl Frame {
             Protocol::ICMPV6,
         ];
         let is = |protocol: Protocol| Term::Is(self.protocol, u128::from(protocol.0));
-        let flags = self
-            .named
-            .iter()
-            .map(|(_, flag)| Wish::First(vec![Term::Flag(*flag).negate()]));
+        let flags = self.named.iter().flat_map(NamedPort::flags);
+        let flags = flags.map(|flag| Wish::First(vec![Term::Flag(flag).negate()]));
         let ports = ports
             .iter()
             .map(|port| Term::Is(self.port, u128::from(*port)))
@@ -191,10 +253,14 @@ impl Frame {
 }
 
 impl Frame {
-    /// Who can be the first side as a subject of policy, and who its peer.
-    pub(crate) fn subject_and_peer(&mut self, direction: Direction) {
+    /// Who can be the first side as a subject of policy, and who its peer. `node`: the subject is the local node.
+    pub(crate) fn subject_and_peer(&mut self, direction: Direction, node: bool) {
         let [subject, peer] = &self.sides;
-        let subjects = subject.is_any(std::iter::once(Kind::POD).chain(Kind::SUBJECTS));
+        let subjects = if node {
+            subject.is(Kind::HOST)
+        } else {
+            subject.is_any(std::iter::once(Kind::POD).chain(Kind::SUBJECTS))
+        };
         let local = subject.is_local(&self.dims);
         // Where both families are known, no address is of the undivided world.
         let peers = peer

@@ -15,12 +15,17 @@ mod encode;
 pub mod intent;
 /// Rules that cannot do what they say.
 mod lint;
+/// Sets of DNS names that patterns select.
+mod names;
 /// A universe with just the parties of an example, in which the model judges it.
 mod replay;
 /// What a solver must do, and the limits it works within.
 pub mod solver;
 /// Terms over Booleans and bit vectors: what is asked of a solver, without naming one.
 pub mod term;
+/// Tiny universes, for tests that try every flow.
+#[cfg(test)]
+mod tiny;
 /// From a solver's answer to one flow that people can read.
 mod witness;
 

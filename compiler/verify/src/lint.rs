@@ -15,11 +15,13 @@ use policyc_ir::settings::{Enforcement, Settings};
 use rayon::prelude::*;
 
 use crate::algebra::overlap::Algebra;
-use crate::algebra::selector::Reach;
+use crate::replay::Library;
 use crate::{Options, Report, Stats};
 
 /// A solver that knows a group's rules, and the terms it is asked about.
 mod asker;
+/// What an allow does beyond letting flows pass: layer 7 and authentication.
+mod effect;
 /// The questions of a group, one rule after the other.
 mod group;
 /// Selectors that nothing possible matches.
@@ -31,13 +33,14 @@ mod text;
 
 /// The solver's answers against trying every flow of tiny universes.
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 /// What every question needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) rules: &'a RuleSet,
     pub(crate) algebra: &'a Algebra<'a>,
+    pub(crate) library: &'a Library<'a>,
     pub(crate) settings: &'a Settings,
     pub(crate) options: &'a Options,
     pub(crate) deadline: Option<Instant>,
@@ -83,9 +86,11 @@ pub(crate) fn run(
     if settings.enforcement == Enforcement::Never {
         return report;
     }
+    let library = Library::new(rules, settings);
     let context = Context {
         rules,
         algebra: &algebra,
+        library: &library,
         settings,
         options,
         deadline,
@@ -116,7 +121,7 @@ pub(crate) fn run(
 
 /// All groups of a direction, the cluster-wide rules last: what was found needless before no longer counts for them.
 fn one_direction(context: &Context<'_>, direction: Direction, parallel: bool) -> Vec<Found> {
-    let (namespaced, wide) = groups(context.algebra, direction);
+    let (namespaced, wide) = groups(context.algebra, context.settings, direction);
     let one = |group: &Group| group::run(context, group, &BTreeSet::new());
     let mut found: Vec<_> = if parallel {
         namespaced.par_iter().map(one).collect()
@@ -131,16 +136,22 @@ fn one_direction(context: &Context<'_>, direction: Direction, parallel: bool) ->
     found
 }
 
-/// The groups of a direction: one per namespace, then that of cluster-wide rules.
-pub(crate) fn groups(algebra: &Algebra<'_>, direction: Direction) -> (Vec<Group>, Group) {
+/// The groups of a direction: one per namespace and one for nodes, then that of cluster-wide rules.
+pub(crate) fn groups(
+    algebra: &Algebra<'_>,
+    settings: &Settings,
+    direction: Direction,
+) -> (Vec<Group>, Group) {
     let mut by_namespace: BTreeMap<Arc<str>, Vec<RuleId>> = BTreeMap::new();
-    let (mut wide, mut narrow) = (Vec::new(), Vec::new());
+    let (mut wide, mut narrow, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
     for (id, rule) in algebra.rules.iter() {
-        let possible = algebra.subject(rule).is_some_and(Reach::is_possible);
-        if rule.direction != direction || rule.subject.node || !possible {
+        if rule.direction != direction || !algebra.has_subject(rule) {
             continue;
         }
         match &rule.subject.namespace {
+            // Without the host firewall nothing about nodes is enforced.
+            _ if rule.subject.node && !settings.host_firewall => {}
+            _ if rule.subject.node => nodes.push(id),
             Some(namespace) => {
                 by_namespace.entry(namespace.clone()).or_default().push(id);
                 narrow.push(id);
@@ -152,7 +163,11 @@ pub(crate) fn groups(algebra: &Algebra<'_>, direction: Direction) -> (Vec<Group>
         let others = near(algebra, &own, &wide);
         Group { own, others }
     });
-    let groups = groups.collect();
+    let nodes = Group {
+        own: nodes,
+        others: Vec::new(),
+    };
+    let groups = groups.chain([nodes]).collect();
     let others = near(algebra, &wide, &narrow);
     (groups, Group { own: wide, others })
 }

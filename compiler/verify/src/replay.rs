@@ -1,26 +1,104 @@
 //! A universe with just the parties of an example, in which the model judges it.
+//!
+//! The model sees the rules that select one of the parties, since no other rule has a say in their flows.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use policyc_ir::cidr::Cidr;
-use policyc_ir::label::{Key, Labels, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT, Source};
+use policyc_ir::label::{
+    CLUSTER, Key, Labels, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT, Source,
+};
 use policyc_ir::model::{Flow, Model, Verdict};
-use policyc_ir::resolve::Resolved;
-use policyc_ir::rule::{Direction, Peer, RuleSet};
+use policyc_ir::resolve::{Resolved, selects};
+use policyc_ir::rule::{Builder, Direction, Peer, Peers, Rule, RuleSet};
 use policyc_ir::settings::Settings;
-use policyc_ir::universe::{Endpoint, Identity, NamedPorts, Universe};
-use policyc_ir::{EndpointId, IdentityId, RuleId};
+use policyc_ir::universe::{Endpoint, Identity, NamedPorts, Owner, Universe};
+use policyc_ir::{EndpointId, IdentityId, PeerId, RuleId};
 
 use crate::algebra::kind::Kind;
 use crate::encode::Seat;
-use crate::witness::{Label, Party, Witness};
+use crate::witness::{Address, Label, Party, Witness};
+
+/// The rules of a run, by the namespace their subjects are in.
+#[derive(Debug)]
+pub(crate) struct Library<'a> {
+    rules: &'a RuleSet,
+    settings: &'a Settings,
+    by_namespace: BTreeMap<Option<&'a str>, Vec<RuleId>>,
+}
+
+impl<'a> Library<'a> {
+    /// Sorts the rules once for all examples.
+    pub(crate) fn new(rules: &'a RuleSet, settings: &'a Settings) -> Self {
+        let mut by_namespace: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (id, rule) in rules.iter() {
+            let namespace = rule.subject.namespace.as_deref();
+            by_namespace.entry(namespace).or_default().push(id);
+        }
+        Self {
+            rules,
+            settings,
+            by_namespace,
+        }
+    }
+
+    /// The rules that select one of these endpoints, as a set of their own, and their ids in this one.
+    fn of(&self, endpoints: &[Endpoint]) -> (RuleSet, Vec<RuleId>) {
+        let key = Key::new(Source::K8s, NAMESPACE);
+        let mut ids = Vec::new();
+        for endpoint in endpoints {
+            let namespace = endpoint.labels.get(&key).map(|namespace| &**namespace);
+            let own = namespace.and_then(|name| self.by_namespace.get(&Some(name)));
+            let wide = self.by_namespace.get(&None);
+            let near = own.into_iter().chain(wide).flatten().copied();
+            ids.extend(near.filter(|id| {
+                let rule = self.rules.rule(*id);
+                rule.is_some_and(|rule| selects(self.rules, rule, endpoint))
+            }));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let mut builder = Builder::new();
+        for rule in ids.iter().filter_map(|id| self.rules.rule(*id)) {
+            self.copy(&mut builder, rule);
+        }
+        (builder.finish(), ids)
+    }
+
+    fn copy(&self, builder: &mut Builder, rule: &Rule) {
+        let mut rule = rule.clone();
+        rule.subject.selector =
+            builder.selector(self.rules.selector(rule.subject.selector).clone());
+        let mut peers = |list: &mut Vec<PeerId>| {
+            let copied = list.iter().filter_map(|id| {
+                let peer = match self.rules.peer(*id)? {
+                    Peer::Labels(selector) => {
+                        Peer::Labels(builder.selector(self.rules.selector(*selector).clone()))
+                    }
+                    other => other.clone(),
+                };
+                Some(builder.peer(peer))
+            });
+            *list = copied.collect();
+        };
+        if let Peers::Of(list) = &mut rule.peers {
+            peers(list);
+        }
+        peers(&mut rule.beside);
+        builder.rule(rule);
+    }
+}
 
 /// An example placed in a universe.
 #[derive(Debug)]
 pub(crate) struct Stage<'a> {
-    rules: &'a RuleSet,
     settings: &'a Settings,
+    /// The rules that matter for the parties.
+    rules: RuleSet,
+    /// What they are called outside.
+    ids: Vec<RuleId>,
     universe: Universe,
     identities: [IdentityId; 2],
     endpoints: [Option<EndpointId>; 2],
@@ -37,15 +115,11 @@ pub(crate) struct Judgement {
 
 impl<'a> Stage<'a> {
     /// Puts an example's parties into a universe. The destination of the flow declares the named ports.
-    pub(crate) fn new(
-        rules: &'a RuleSet,
-        settings: &'a Settings,
-        witness: &Witness,
-        destination: Seat,
-    ) -> Self {
+    pub(crate) fn new(library: &Library<'a>, witness: &Witness, destination: Seat) -> Self {
         let mut stage = Self {
-            rules,
-            settings,
+            settings: library.settings,
+            rules: RuleSet::default(),
+            ids: Vec::new(),
             universe: Universe::new(),
             identities: [IdentityId::UNKNOWN; 2],
             endpoints: [None; 2],
@@ -53,46 +127,85 @@ impl<'a> Stage<'a> {
         let ports: NamedPorts = witness
             .names
             .iter()
-            .map(|name| ((name.clone(), witness.protocol), witness.port))
+            .map(|(name, number)| ((name.clone(), witness.protocol), *number))
             .collect();
         let [first, second] = &witness.sides;
-        for (at, seat, party) in [(0, Seat::First, first), (1, Seat::Second, second)] {
-            let ports = if seat == destination {
+        let of = |seat| {
+            if seat == destination {
                 ports.clone()
             } else {
                 NamedPorts::new()
-            };
-            let (identity, endpoint) = stage.place(party, ports);
-            if let (Some(identities), Some(endpoints)) =
-                (stage.identities.get_mut(at), stage.endpoints.get_mut(at))
-            {
-                *identities = identity;
-                *endpoints = endpoint;
             }
-        }
+        };
+        let endpoints = [(Seat::First, first), (Seat::Second, second)]
+            .map(|(seat, party)| stage.endpoint(party, of(seat)));
+        let known: Vec<_> = endpoints.iter().flatten().cloned().collect();
+        (stage.rules, stage.ids) = library.of(&known);
+        let [first_endpoint, second_endpoint] = endpoints;
+        let (identity, endpoint) = stage.place(first, first_endpoint);
+        let (other_identity, other_endpoint) = stage.place(second, second_endpoint);
+        stage.identities = [identity, other_identity];
+        stage.endpoints = [endpoint, other_endpoint];
         stage
     }
 
-    fn place(&mut self, party: &Party, ports: NamedPorts) -> (IdentityId, Option<EndpointId>) {
-        match party {
+    /// The endpoint of a party that policies can apply to.
+    fn endpoint(&mut self, party: &Party, ports: NamedPorts) -> Option<Endpoint> {
+        let (identity, labels, host) = match party {
             Party::Pod(labels) => {
                 let labels = pod_labels(labels);
-                let identity = self.pod_identity(&labels);
-                let endpoint = self.endpoint(identity, labels, ports);
-                (identity, Some(endpoint))
+                (self.pod_identity(&labels), labels, false)
             }
-            Party::Address(address) => (self.world(*address), None),
-            Party::Reserved(kind) => {
-                if *kind == Kind::HOST_API {
-                    self.universe.host_serves_api();
-                }
-                let identity = kind.identity();
-                let endpoint = Kind::SUBJECTS
-                    .contains(kind)
-                    .then(|| self.endpoint(identity, kind.labels(), ports));
-                (identity, endpoint)
+            Party::Node(kind, labels)
+                if Kind::HOSTS.contains(kind) && self.settings.host_firewall =>
+            {
+                let own = labels.iter().map(|label| {
+                    let key = Key::new(Source::K8s, label.name.clone());
+                    (key, label.value.clone())
+                });
+                let host = Kind::HOST.labels();
+                let labels = Labels::new(host.iter().cloned().chain(own));
+                (IdentityId::HOST, labels, true)
             }
+            Party::Reserved(kind) if Kind::SUBJECTS.contains(kind) => {
+                (kind.identity(), kind.labels(), false)
+            }
+            _ => return None,
+        };
+        Some(Endpoint {
+            name: "example".into(),
+            identity,
+            labels,
+            host,
+            node: None,
+            addresses: Vec::new(),
+            ports: if host { NamedPorts::new() } else { ports },
+        })
+    }
+
+    fn place(
+        &mut self,
+        party: &Party,
+        endpoint: Option<Endpoint>,
+    ) -> (IdentityId, Option<EndpointId>) {
+        if let Party::Node(Kind::HOST_API, _) | Party::Reserved(Kind::HOST_API) = party {
+            self.universe.host_serves_api();
         }
+        if let Some(mut endpoint) = endpoint {
+            let number = self.universe.endpoints().len();
+            endpoint.name = format!("example/{number}").into();
+            return (
+                endpoint.identity,
+                Some(self.universe.add_endpoint(endpoint)),
+            );
+        }
+        let identity = match party {
+            Party::Address(address) => self.world(address),
+            Party::Node(kind, labels) if !labels.is_empty() => self.node(*kind, labels),
+            Party::Node(kind, _) | Party::Reserved(kind) => kind.identity(),
+            Party::Pod(_) => IdentityId::UNKNOWN,
+        };
+        (identity, None)
     }
 
     /// Pods of equal labels are one identity, as in a cluster.
@@ -113,33 +226,53 @@ impl<'a> Stage<'a> {
         )
     }
 
-    fn endpoint(&mut self, identity: IdentityId, labels: Labels, ports: NamedPorts) -> EndpointId {
-        let number = self.universe.endpoints().len();
-        self.universe.add_endpoint(Endpoint {
-            name: format!("example/{number}").into(),
-            identity,
+    /// Another node with labels of its own.
+    fn node(&mut self, kind: Kind, labels: &[Label]) -> IdentityId {
+        let own = labels.iter().map(|label| {
+            let source = if &*label.name == CLUSTER {
+                Source::K8s
+            } else {
+                Source::Node
+            };
+            (Key::new(source, label.name.clone()), label.value.clone())
+        });
+        let reserved = kind.labels();
+        let labels = Labels::new(own.chain(reserved.iter().cloned()));
+        self.universe.add_identity(Identity {
             labels,
-            host: false,
-            node: None,
-            addresses: Vec::new(),
-            ports,
+            ..Identity::default()
         })
     }
 
     /// The identity of an address: that of the longest prefix that rules mention and it lies in.
-    fn world(&mut self, address: IpAddr) -> IdentityId {
+    fn world(&mut self, party: &Address) -> IdentityId {
+        let address = party.ip;
         let blocks = self.rules.peers().iter().flat_map(Peer::blocks);
         let longest = blocks
             .flat_map(|(cidr, except)| std::iter::once(cidr).chain(except))
             .filter(|cidr| cidr.contains(address) && !cidr.is_all())
             .max_by_key(|cidr| cidr.bits())
             .copied();
-        let found = longest.map(|cidr: Cidr| self.universe.add_cidr(cidr));
-        found.unwrap_or(if address.is_ipv4() {
-            IdentityId::WORLD_V4
-        } else {
-            IdentityId::WORLD_V6
-        })
+        let (kind, whole) = match (address, party.api) {
+            (IpAddr::V4(_), false) => (Kind::WORLD_V4, Cidr::ALL_V4),
+            (IpAddr::V4(_), true) => (Kind::API_V4, Cidr::ALL_V4),
+            (IpAddr::V6(_), false) => (Kind::WORLD_V6, Cidr::ALL_V6),
+            (IpAddr::V6(_), true) => (Kind::API_V6, Cidr::ALL_V6),
+        };
+        if longest.is_none() && party.names.is_empty() && !party.api {
+            return kind.identity();
+        }
+        let identity = self.universe.add_identity(Identity {
+            labels: kind.labels(),
+            cidr: Some(longest.unwrap_or(whole)),
+            names: party.names.clone(),
+        });
+        let owner = Owner {
+            identity,
+            node: None,
+        };
+        self.universe.own(Cidr::host(address), owner);
+        identity
     }
 
     /// What the policy of the party in a seat says of the flow. `None` if that party has no policy.
@@ -162,17 +295,20 @@ impl<'a> Stage<'a> {
             protocol: witness.protocol,
             port: witness.port,
         };
-        let resolved = Resolved::new(self.rules, &self.universe);
+        let resolved = Resolved::new(&self.rules, &self.universe);
         let model = Model::build(&resolved, self.settings);
         let ports = &self.universe.endpoint(subject)?.ports;
         let applied = model.policy_of(subject)?.direction(direction);
-        let matching = applied.rules.iter().copied().filter(|id| {
-            let rule = self.rules.rule(*id);
+        let outside = |id: &RuleId| self.ids.get(id.index()).copied();
+        let matching = applied.rules.iter().filter(|id| {
+            let rule = self.rules.rule(**id);
             rule.is_some_and(|rule| model.matches(rule, ports, &flow))
         });
+        let mut verdict = model.eval(&flow);
+        verdict.rules = verdict.rules.iter().filter_map(outside).collect();
         Some(Judgement {
-            matching: matching.collect(),
-            verdict: model.eval(&flow),
+            matching: matching.filter_map(outside).collect(),
+            verdict,
         })
     }
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use policyc_ir::port::Protocol;
 
 use crate::algebra::kind::Kind;
-use crate::encode::{Frame, Side, Wish};
+use crate::encode::dims::{Domain, Vars};
+use crate::encode::{Dims, Frame, Side, Wish};
+use crate::names::{self, Found};
 use crate::solver::{Answer, Literal, Solver};
 use crate::term::{Assignment, Term, Var};
 
@@ -31,9 +33,21 @@ pub(crate) enum Party {
     /// A pod with these labels, namespace and cluster among them.
     Pod(Vec<Label>),
     /// An address outside the cluster.
-    Address(IpAddr),
+    Address(Address),
+    /// A node of this kind with labels of its own.
+    Node(Kind, Vec<Label>),
     /// A party without labels of its own.
     Reserved(Kind),
+}
+
+/// An address outside the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) ip: IpAddr,
+    /// Whether the API server listens there.
+    pub(crate) api: bool,
+    /// DNS names whose answers gave it.
+    pub(crate) names: Vec<Arc<str>>,
 }
 
 /// An example flow.
@@ -43,8 +57,8 @@ pub(crate) struct Witness {
     pub(crate) sides: [Party; 2],
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
-    /// Names that the destination gives the port.
-    pub(crate) names: Vec<Arc<str>>,
+    /// Names that the destination gives to ports of the flow's protocol.
+    pub(crate) names: Vec<(Arc<str>, u16)>,
     /// The cluster whose name need not be shown.
     pub(crate) cluster: Arc<str>,
 }
@@ -142,44 +156,81 @@ impl Search<'_> {
     }
 }
 
-/// Reads a flow from an assignment.
-pub(crate) fn decode(frame: &Frame, values: &Assignment) -> Witness {
+/// Reads a flow from an assignment. An error says which part of it could not be made concrete.
+pub(crate) fn decode(frame: &Frame, values: &Assignment) -> Result<Witness, String> {
     let [first, second] = &frame.sides;
     let party = |side| decode_side(frame, side, values);
     let small = |var| u16::try_from(values.get(var)).unwrap_or(u16::MAX);
-    let names = frame
-        .named
-        .iter()
-        .filter(|(_, flag)| values.get(*flag) != 0)
-        .map(|(name, _)| name.clone());
-    Witness {
-        sides: [party(first), party(second)],
+    let port = small(frame.port);
+    let is_set = |flag: Var| values.get(flag) != 0;
+    let names = frame.named.iter().filter_map(|named| {
+        let number = match named.below {
+            _ if is_set(named.here) => port,
+            Some(below) if is_set(below) => port.saturating_sub(1),
+            _ => return None,
+        };
+        Some((named.name.clone(), number))
+    });
+    Ok(Witness {
+        sides: [party(first)?, party(second)?],
         protocol: Protocol(u8::try_from(values.get(frame.protocol)).unwrap_or(u8::MAX)),
-        port: small(frame.port),
+        port,
         names: names.collect(),
         cluster: frame.dims.cluster.clone(),
-    }
+    })
 }
 
-fn decode_side(frame: &Frame, side: &Side, values: &Assignment) -> Party {
+fn decode_side(frame: &Frame, side: &Side, values: &Assignment) -> Result<Party, String> {
     let kind = Kind(u8::try_from(values.get(side.kind)).unwrap_or(u8::MAX));
-    match kind {
-        Kind::WORLD_V4 => {
+    if Kind::V4.contains(&kind) || Kind::V6.contains(&kind) {
+        let ip = if Kind::V4.contains(&kind) {
             let bits = u32::try_from(values.get(side.v4)).unwrap_or(0);
-            Party::Address(std::net::Ipv4Addr::from_bits(bits).into())
-        }
-        Kind::WORLD_V6 => Party::Address(std::net::Ipv6Addr::from_bits(values.get(side.v6)).into()),
-        Kind::POD => {
-            let labels = side.labels.iter().filter_map(|(name, var)| {
-                let (value, invented) = frame.dims.text(name, values.get(*var))?;
-                Some(Label {
-                    name: name.clone(),
-                    value,
-                    invented,
-                })
-            });
-            Party::Pod(labels.collect())
-        }
-        other => Party::Reserved(other),
+            std::net::Ipv4Addr::from_bits(bits).into()
+        } else {
+            std::net::Ipv6Addr::from_bits(values.get(side.v6)).into()
+        };
+        return Ok(Party::Address(Address {
+            ip,
+            api: matches!(kind, Kind::API_V4 | Kind::API_V6),
+            names: learned(side, values)?,
+        }));
     }
+    let read = |labels: &Vars, domain: for<'a> fn(&'a Dims, &str) -> Domain<'a>| {
+        let labels = labels.iter().filter_map(|(name, var)| {
+            let (value, invented) = domain(&frame.dims, name).text(values.get(*var))?;
+            Some(Label {
+                name: name.clone(),
+                value,
+                invented,
+            })
+        });
+        labels.collect::<Vec<_>>()
+    };
+    if kind == Kind::POD {
+        return Ok(Party::Pod(read(&side.labels, Dims::of_pods)));
+    }
+    if Kind::HOSTS.contains(&kind) || Kind::NODES.contains(&kind) {
+        return Ok(Party::Node(kind, read(&side.nodes, Dims::of_nodes)));
+    }
+    Ok(Party::Reserved(kind))
+}
+
+/// Names that together are selected as the flags of a side say.
+fn learned(side: &Side, values: &Assignment) -> Result<Vec<Arc<str>>, String> {
+    let (set, unset): (Vec<_>, Vec<_>) = side
+        .names
+        .iter()
+        .partition(|(_, var)| values.get(**var) != 0);
+    let avoided: Vec<_> = unset.into_iter().map(|(fqdn, _)| fqdn).collect();
+    let mut names = Vec::new();
+    for (fqdn, _) in set {
+        match names::name_of(fqdn, &avoided) {
+            Found::Name(name) => names.push(name),
+            Found::None => return Err(format!("no DNS name is selected by `{fqdn}` alone")),
+            Found::TooLarge => return Err(format!("the names of `{fqdn}` are too many")),
+        }
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
 }

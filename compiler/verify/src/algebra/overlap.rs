@@ -1,43 +1,66 @@
 //! Which rules can concern one flow.
 
+use std::collections::BTreeMap;
+
 use policyc_ir::port::{L4, Ports};
 use policyc_ir::rule::{Direction, Peer, Peers, Rule, RuleSet, Services};
-use policyc_ir::{PeerId, RuleId};
+use policyc_ir::{PeerId, RuleId, SelectorId};
 
 use super::kind::Kind;
 use super::prefix;
-use super::selector::{Reach, table};
+use super::selector::{Asked, Reach, compatible, on_host, on_kind, table};
 
 /// Answers "may they meet" for the rules of a set.
 #[derive(Debug)]
 pub(crate) struct Algebra<'a> {
     pub(crate) rules: &'a RuleSet,
     reach: Vec<Reach>,
+    /// For selectors of nodes as subjects: what they ask of the node's labels, `None` if no node can match.
+    hosts: BTreeMap<SelectorId, Option<Asked>>,
 }
 
 impl<'a> Algebra<'a> {
     /// Reads every selector once.
     pub(crate) fn new(rules: &'a RuleSet) -> Self {
+        let nodes = rules.rules().iter().filter(|rule| rule.subject.node);
+        let hosts = nodes.map(|rule| {
+            let id = rule.subject.selector;
+            let asked = on_kind(rules.selector(id), &Kind::HOST.labels(), on_host);
+            (id, asked)
+        });
         Self {
             rules,
             reach: table(rules),
+            hosts: hosts.collect(),
         }
     }
 
-    /// The reach of a rule's subject.
+    /// The reach of a rule's subject, which is no node.
     pub(crate) fn subject(&self, rule: &Rule) -> Option<&Reach> {
         self.reach.get(rule.subject.selector.index())
     }
 
+    /// Whether some endpoint can be the rule's subject.
+    pub(crate) fn has_subject(&self, rule: &Rule) -> bool {
+        if rule.subject.node {
+            return self.host(rule).is_some();
+        }
+        self.subject(rule).is_some_and(Reach::is_possible)
+    }
+
+    fn host(&self, rule: &Rule) -> Option<&Asked> {
+        self.hosts.get(&rule.subject.selector)?.as_ref()
+    }
+
     /// Whether a rule can match any flow of any subject it speaks of.
     pub(crate) fn is_live(&self, rule: &Rule) -> bool {
-        let subject = self.subject(rule).is_some_and(Reach::is_possible);
+        let subject = self.has_subject(rule);
         let peers = match &rule.peers {
             Peers::Any => true,
             Peers::Of(list) => list.iter().any(|peer| self.peer_is_possible(*peer)),
         };
         let services = rule.services != Services::Of(Vec::new());
-        subject && peers && services && !rule.subject.node && !self.names_ports_of_no_pod(rule)
+        subject && peers && services && !self.names_ports_of_no_pod(rule)
     }
 
     /// Whether every port is given by name while no destination is a pod, which alone gives names.
@@ -81,10 +104,13 @@ impl<'a> Algebra<'a> {
             (Some(left), Some(right)) => left == right,
             _ => true,
         };
+        if left.subject.node || right.subject.node {
+            let asked = self.host(left).zip(self.host(right));
+            return left.subject.node == right.subject.node
+                && asked.is_some_and(|(left, right)| compatible(left, right));
+        }
         let reach = self.subject(left).zip(self.subject(right));
-        namespaces
-            && left.subject.node == right.subject.node
-            && reach.is_some_and(|(left, right)| left.meets(right))
+        namespaces && reach.is_some_and(|(left, right)| left.meets(right))
     }
 
     /// Whether one flow may match both.
@@ -110,26 +136,27 @@ impl<'a> Algebra<'a> {
             return false;
         };
         match (left, right) {
-            (Peer::Fqdn(_) | Peer::Group(..), _) | (_, Peer::Fqdn(_) | Peer::Group(..)) => true,
             (Peer::Labels(left), Peer::Labels(right)) => {
-                let pair = self
-                    .reach
-                    .get(left.index())
-                    .zip(self.reach.get(right.index()));
+                let pair = self.reach(*left).zip(self.reach(*right));
                 pair.is_some_and(|(left, right)| left.meets(right))
             }
-            (Peer::Cidr(left, _), Peer::Cidr(right, _)) => left.covers(right) || right.covers(left),
-            (Peer::Labels(selector), Peer::Cidr(cidr, _))
-            | (Peer::Cidr(cidr, _), Peer::Labels(selector)) => {
-                let kind = if cidr.is_ipv4() {
-                    Kind::WORLD_V4
-                } else {
-                    Kind::WORLD_V6
-                };
-                let reach = self.reach.get(selector.index());
-                reach.is_some_and(|reach| reach.kinds & kind.bit() != 0)
+            (Peer::Labels(selector), other) | (other, Peer::Labels(selector)) => {
+                let kinds = families(other);
+                self.reach(*selector)
+                    .is_some_and(|reach| reach.kinds & kinds != 0)
             }
+            // An address in any prefix may have learned any name.
+            (Peer::Fqdn(_), other) | (other, Peer::Fqdn(_)) => families(other) != 0,
+            (left, right) => left.blocks().any(|(left, _)| {
+                right
+                    .blocks()
+                    .any(|(right, _)| left.covers(right) || right.covers(left))
+            }),
         }
+    }
+
+    fn reach(&self, selector: SelectorId) -> Option<&Reach> {
+        self.reach.get(selector.index())
     }
 
     /// Whether the local node is the only party a rule's peers can match.
@@ -159,6 +186,17 @@ impl<'a> Algebra<'a> {
                 })
         };
         of.iter().filter(near).copied().collect()
+    }
+}
+
+/// The kinds that a peer made of prefixes or names can match, as bits.
+fn families(peer: &Peer) -> u16 {
+    let of = |kinds: [Kind; 2]| kinds.iter().fold(0, |set, kind| set | kind.bit());
+    match peer {
+        Peer::Fqdn(_) => of(Kind::V4) | of(Kind::V6),
+        peer => peer.blocks().fold(0, |set, (cidr, _)| {
+            set | of(if cidr.is_ipv4() { Kind::V4 } else { Kind::V6 })
+        }),
     }
 }
 

@@ -13,10 +13,15 @@ use super::values::Values;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reach {
     /// Sorted by name; `None` if no pod can match.
-    pub(crate) pod: Option<Vec<(Arc<str>, Values)>>,
+    pub(crate) pod: Option<Asked>,
+    /// What it asks of the labels of other nodes, where it matches that kind at all.
+    pub(crate) node: Asked,
     /// The other kinds, as bits.
     pub(crate) kinds: u16,
 }
+
+/// Accepted values by label name, sorted by name.
+pub(crate) type Asked = Vec<(Arc<str>, Values)>;
 
 /// Why no pod can match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +55,55 @@ pub(crate) fn on_pods(key: &Key) -> bool {
     matches!(key.source, Source::Any | Source::K8s) && label::filter::keeps(&key.name) && !of_cilium
 }
 
+/// Whether a key can name a label of another node: its own ones, and that of its cluster.
+pub(crate) fn on_nodes(key: &Key) -> bool {
+    match &*key.name {
+        CLUSTER => matches!(key.source, Source::Any | Source::K8s),
+        "remote-node" | "kube-apiserver" => false,
+        _ => matches!(key.source, Source::Any | Source::Node),
+    }
+}
+
+/// Whether a key can name a label that the local node has as a subject of policies.
+pub(crate) fn on_host(key: &Key) -> bool {
+    !always(&key.name)
+        && !key.name.starts_with("io.cilium.k8s")
+        && &*key.name != "host"
+        && matches!(key.source, Source::Any | Source::K8s)
+        && label::filter::keeps(&key.name)
+}
+
+/// What a selector asks of the labels of a kind, given which keys name some; `None` if it never matches the kind.
+pub(crate) fn on_kind(
+    selector: &Selector,
+    fixed: &label::Labels,
+    own: impl Fn(&Key) -> bool,
+) -> Option<Asked> {
+    let mut all = Asked::new();
+    for requirement in selector.requirements() {
+        let value = fixed.get(&requirement.key);
+        if value.is_some() || !own(&requirement.key) {
+            if requirement.accepts(value.map(|value| &**value)) {
+                continue;
+            }
+            return None;
+        }
+        let name = &requirement.key.name;
+        let values = accepted(requirement);
+        match all.binary_search_by(|(known, _)| known.cmp(name)) {
+            Ok(at) => {
+                let (_, known) = all.get_mut(at)?;
+                *known = known.meet(&values);
+                if known.is_empty() {
+                    return None;
+                }
+            }
+            Err(at) => all.insert(at, (name.clone(), values)),
+        }
+    }
+    Some(all)
+}
+
 /// The values that a requirement leaves to a label of a pod, before other requirements.
 pub(crate) fn accepted(requirement: &Requirement) -> Values {
     Values::of(&requirement.operator)
@@ -58,13 +112,19 @@ pub(crate) fn accepted(requirement: &Requirement) -> Values {
 impl Reach {
     /// Reads a selector.
     pub(crate) fn new(selector: &Selector) -> Self {
-        let kinds = Kind::OTHERS
-            .into_iter()
-            .filter(|kind| *kind != Kind::UNKNOWN && selector.matches(&kind.labels()));
-        Self {
-            pod: pods(selector).ok(),
-            kinds: kinds.fold(0, |set, kind| set | kind.bit()),
+        let plain = |kind: &Kind| *kind != Kind::UNKNOWN && !Kind::NODES.contains(kind);
+        let others = Kind::OTHERS.into_iter().filter(plain);
+        let matched = others.filter(|kind| selector.matches(&kind.labels()));
+        let mut kinds = matched.fold(0, |set, kind| set | kind.bit());
+        let mut node = Asked::new();
+        for kind in Kind::NODES {
+            if let Some(asked) = on_kind(selector, &kind.labels(), on_nodes) {
+                kinds |= kind.bit();
+                node = asked;
+            }
         }
+        let pod = pods(selector).ok();
+        Self { pod, node, kinds }
     }
 
     /// Whether it matches anything.
@@ -74,16 +134,19 @@ impl Reach {
 
     /// Whether one party may match both.
     pub(crate) fn meets(&self, other: &Self) -> bool {
-        self.kinds & other.kinds != 0
-            || match (&self.pod, &other.pod) {
-                (Some(left), Some(right)) => compatible(left, right),
-                _ => false,
-            }
+        const NODES: u16 = Kind::NODE.bit() | Kind::NODE_API.bit();
+        let kinds = self.kinds & other.kinds;
+        let nodes = kinds & NODES != 0 && compatible(&self.node, &other.node);
+        let pods = match (&self.pod, &other.pod) {
+            (Some(left), Some(right)) => compatible(left, right),
+            _ => false,
+        };
+        kinds & !NODES != 0 || nodes || pods
     }
 }
 
 /// Walks two sorted lists; labels that only one names are no obstacle.
-fn compatible(left: &[(Arc<str>, Values)], right: &[(Arc<str>, Values)]) -> bool {
+pub(crate) fn compatible(left: &Asked, right: &Asked) -> bool {
     left.iter().all(|(name, values)| {
         let at = right.binary_search_by(|(other, _)| other.cmp(name));
         let other = at.ok().and_then(|at| right.get(at));
@@ -92,8 +155,8 @@ fn compatible(left: &[(Arc<str>, Values)], right: &[(Arc<str>, Values)]) -> bool
 }
 
 /// What a selector asks of pods, by label name.
-pub(crate) fn pods(selector: &Selector) -> Result<Vec<(Arc<str>, Values)>, Conflict> {
-    let mut all: Vec<(Arc<str>, Values)> = Vec::new();
+pub(crate) fn pods(selector: &Selector) -> Result<Asked, Conflict> {
+    let mut all = Asked::new();
     for requirement in selector.requirements() {
         let values = accepted(requirement);
         if !on_pods(&requirement.key) {

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use policyc_ir::label::{CLUSTER, NAMESPACE};
+use policyc_ir::fqdn::Fqdn;
+use policyc_ir::label::{CLUSTER, Key, Labels, NAMESPACE, NAMESPACE_LABELS};
 use policyc_ir::port::{Ports, Protocol};
 use policyc_ir::rule::{Peer, Peers, Rule, RuleSet, Services};
 use policyc_ir::selector::{Operator, Selector};
 use policyc_ir::settings::Settings;
 
-use crate::algebra::selector::{canonical, on_pods};
-use crate::encode::{Frame, Side};
+use crate::algebra::kind::Kind;
+use crate::algebra::selector::{canonical, on_host, on_kind, on_nodes, on_pods};
+use crate::encode::{Frame, NamedPort, Side};
+use crate::names;
 use crate::term::{Script, Term, Var};
 
 /// Code of an absent label.
@@ -25,10 +28,70 @@ pub(crate) const FIRST: u128 = 2;
 pub(crate) struct Dims {
     /// Named values by label, sorted.
     labels: BTreeMap<Arc<str>, Vec<Arc<str>>>,
-    /// Names of ports.
-    ports: BTreeSet<Arc<str>>,
+    /// The same for labels of nodes.
+    nodes: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    /// Whether other nodes have labels (`enable-node-selector-labels`).
+    pub(super) node_labels: bool,
+    /// Names of ports, and whether a range starts at one.
+    ports: BTreeMap<Arc<str>, bool>,
+    /// DNS names and patterns of peers.
+    names: BTreeSet<Fqdn>,
     /// The local cluster's name.
     pub(crate) cluster: Arc<str>,
+}
+
+/// The values of one label that rules name, sorted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Domain<'a>(&'a [Arc<str>]);
+
+impl Domain<'_> {
+    /// The code of a named value.
+    pub(crate) fn code(self, value: &str) -> Option<u128> {
+        let at = self.0.binary_search_by(|known| (**known).cmp(value)).ok()?;
+        u128::try_from(at).ok().map(|at| at + FIRST)
+    }
+
+    /// The text of a code: `None` if absent; the other value is some text that no rule names.
+    pub(crate) fn text(self, code: u128) -> Option<(Arc<str>, bool)> {
+        match code {
+            ABSENT => None,
+            OTHER => Some((self.unused(), true)),
+            named => {
+                let at = usize::try_from(named - FIRST).ok()?;
+                self.0.get(at).map(|value| (value.clone(), false))
+            }
+        }
+    }
+
+    fn unused(self) -> Arc<str> {
+        let free = |text: &String| !self.0.iter().any(|value| **value == **text);
+        let mut tried = std::iter::once("other".to_owned())
+            .chain((2_u32..).map(|number| format!("other-{number}")));
+        tried.find(free).unwrap_or_default().into()
+    }
+
+    /// How many codes there are.
+    pub(crate) fn size(self) -> u128 {
+        FIRST + self.0.len() as u128
+    }
+
+    /// Bits that hold every code.
+    pub(crate) fn width(self) -> u8 {
+        let bits = u128::BITS - (self.size() - 1).leading_zeros();
+        u8::try_from(bits).unwrap_or(u8::MAX)
+    }
+}
+
+fn value(of: &mut BTreeMap<Arc<str>, Vec<Arc<str>>>, name: &str, value: Option<Arc<str>>) {
+    let values = match of.get_mut(name) {
+        Some(values) => values,
+        None => of.entry(name.into()).or_default(),
+    };
+    if let Some(value) = value
+        && let Err(at) = values.binary_search(&value)
+    {
+        values.insert(at, value);
+    }
 }
 
 impl Dims {
@@ -40,10 +103,11 @@ impl Dims {
     ) -> Self {
         let mut dims = Self {
             cluster: settings.cluster.clone(),
+            node_labels: settings.node_selector_labels,
             ..Self::default()
         };
-        dims.value(NAMESPACE.into(), None);
-        dims.value(CLUSTER.into(), Some(settings.cluster.clone()));
+        value(&mut dims.labels, NAMESPACE, None);
+        value(&mut dims.labels, CLUSTER, Some(settings.cluster.clone()));
         for rule in slice {
             dims.rule(rules, rule);
         }
@@ -51,16 +115,48 @@ impl Dims {
     }
 
     fn rule(&mut self, rules: &RuleSet, rule: &Rule) {
-        self.selector(rules.selector(rule.subject.selector));
-        self.value(NAMESPACE.into(), rule.subject.namespace.clone());
+        let subject = rules.selector(rule.subject.selector);
+        if rule.subject.node {
+            self.node(subject, &Kind::HOST.labels(), on_host);
+        } else {
+            self.selector(subject);
+        }
+        value(&mut self.labels, NAMESPACE, rule.subject.namespace.clone());
         if let Peers::Of(list) = &rule.peers {
             for peer in list {
-                if let Some(Peer::Labels(selector)) = rules.peer(*peer) {
-                    self.selector(rules.selector(*selector));
+                match rules.peer(*peer) {
+                    Some(Peer::Labels(selector)) => self.peer(rules.selector(*selector)),
+                    Some(Peer::Fqdn(fqdn)) => {
+                        self.names.insert(fqdn.clone());
+                    }
+                    Some(Peer::Cidr(..) | Peer::Group(..)) | None => {}
                 }
             }
         }
         self.services(&rule.services);
+    }
+
+    /// Adds what a selector names of pods and, where it can match them, of other nodes.
+    pub(crate) fn peer(&mut self, selector: &Selector) {
+        self.selector(selector);
+        if self.node_labels {
+            for kind in Kind::NODES {
+                self.node(selector, &kind.labels(), on_nodes);
+            }
+        }
+    }
+
+    /// Adds what a selector names of a kind of node.
+    fn node(&mut self, selector: &Selector, fixed: &Labels, own: fn(&Key) -> bool) {
+        let Some(asked) = on_kind(selector, fixed, own) else {
+            return;
+        };
+        for (name, values) in asked {
+            value(&mut self.nodes, &name, None);
+            for one in values.list {
+                value(&mut self.nodes, &name, Some(one));
+            }
+        }
     }
 
     /// Adds what a selector names.
@@ -70,10 +166,10 @@ impl Dims {
                 continue;
             }
             let name = canonical(&requirement.key.name);
-            self.value(name.clone(), None);
+            value(&mut self.labels, &name, None);
             if let Operator::In(values) | Operator::NotIn(values) = &requirement.operator {
-                for value in values {
-                    self.value(name.clone(), Some(value.clone()));
+                for one in values {
+                    value(&mut self.labels, &name, Some(one.clone()));
                 }
             }
         }
@@ -85,73 +181,40 @@ impl Dims {
             return;
         };
         for l4 in list {
-            if let Ports::Named(name, _) = &l4.ports {
-                self.ports.insert(name.clone());
+            if let Ports::Named(name, last) = &l4.ports {
+                *self.ports.entry(name.clone()).or_default() |= last.is_some();
             }
         }
     }
 
-    fn value(&mut self, name: Arc<str>, value: Option<Arc<str>>) {
-        let values = self.labels.entry(name).or_default();
-        if let Some(value) = value
-            && let Err(at) = values.binary_search(&value)
-        {
-            values.insert(at, value);
-        }
+    /// DNS names and patterns that peers are selected by.
+    pub(crate) fn names(&self) -> &BTreeSet<Fqdn> {
+        &self.names
     }
 
-    /// All labels with their named values.
-    pub(crate) fn labels(&self) -> impl Iterator<Item = (&Arc<str>, &[Arc<str>])> {
-        self.labels
-            .iter()
-            .map(|(name, values)| (name, values.as_slice()))
+    /// All labels of pods.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.labels.keys()
     }
 
-    /// Named values of a label.
-    pub(crate) fn values(&self, name: &str) -> &[Arc<str>] {
-        self.labels.get(name).map_or(&[], Vec::as_slice)
+    /// All labels of nodes.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.nodes.keys()
     }
 
-    /// The code of a named value.
+    /// The domain of a pod's label.
+    pub(crate) fn of_pods(&self, name: &str) -> Domain<'_> {
+        Domain(self.labels.get(name).map_or(&[], Vec::as_slice))
+    }
+
+    /// The domain of a node's label.
+    pub(crate) fn of_nodes(&self, name: &str) -> Domain<'_> {
+        Domain(self.nodes.get(name).map_or(&[], Vec::as_slice))
+    }
+
+    /// The code of a named value of a pod's label.
     pub(crate) fn code(&self, name: &str, value: &str) -> Option<u128> {
-        let at = self
-            .values(name)
-            .binary_search_by(|known| (**known).cmp(value))
-            .ok()?;
-        u128::try_from(at).ok().map(|at| at + FIRST)
-    }
-
-    /// The text of a code: `None` if absent; the other value is some text that no rule names.
-    pub(crate) fn text(&self, name: &str, code: u128) -> Option<(Arc<str>, bool)> {
-        match code {
-            ABSENT => None,
-            OTHER => Some((self.unused(name), true)),
-            named => {
-                let at = usize::try_from(named - FIRST).ok()?;
-                self.values(name)
-                    .get(at)
-                    .map(|value| (value.clone(), false))
-            }
-        }
-    }
-
-    fn unused(&self, name: &str) -> Arc<str> {
-        let values = self.values(name);
-        let free = |text: &String| !values.iter().any(|value| **value == **text);
-        let mut tried = std::iter::once("other".to_owned())
-            .chain((2_u32..).map(|number| format!("other-{number}")));
-        tried.find(free).unwrap_or_default().into()
-    }
-
-    /// How many codes a label has.
-    pub(crate) fn size(&self, name: &str) -> u128 {
-        FIRST + self.values(name).len() as u128
-    }
-
-    /// Bits that hold every code of a label.
-    pub(crate) fn width(&self, name: &str) -> u8 {
-        let bits = u128::BITS - (self.size(name) - 1).leading_zeros();
-        u8::try_from(bits).unwrap_or(u8::MAX)
+        self.of_pods(name).code(value)
     }
 
     /// Declares a flow's variables and says when they are well formed.
@@ -163,11 +226,10 @@ impl Dims {
         ];
         let protocol = script.declare("protocol", 8);
         let port = script.declare("port", 16);
-        let named = self.ports.iter().map(|name| {
-            (
-                name.clone(),
-                script.declare(format!("port-named.{name}"), 0),
-            )
+        let named = self.ports.iter().map(|(name, ranged)| NamedPort {
+            name: name.clone(),
+            here: script.declare(format!("port-named.{name}"), 0),
+            below: ranged.then(|| script.declare(format!("port-above-that-named.{name}"), 0)),
         });
         let named = named.collect();
         let mut frame = Frame {
@@ -178,6 +240,7 @@ impl Dims {
             port,
             named,
         };
+        frame.names_are_possible();
         frame.layer4_is_well_formed();
         frame.namespaces_agree();
         frame
@@ -201,9 +264,32 @@ impl Frame {
             facts.push(side.is_v4().implies(is(Protocol::ICMPV6).negate()));
             facts.push(side.is_v6().implies(is(Protocol::ICMP).negate()));
         }
-        for (_, flag) in &self.named {
+        for named in &self.named {
+            let here = Term::Flag(named.here);
             let declared = with_ports.clone().and(Term::Is(self.port, 0).negate());
-            facts.push(Term::Flag(*flag).implies(declared));
+            facts.push(here.clone().implies(declared));
+            if let Some(below) = named.below {
+                let above_one = Term::AtMost(self.port, 1).negate();
+                let fits = Term::all([with_ports.clone(), above_one, here.negate()]);
+                facts.push(Term::Flag(below).implies(fits));
+            }
+        }
+        for fact in facts {
+            self.script.assert(fact);
+        }
+    }
+
+    /// An address that learned a name is selected by every pattern that selects the name.
+    fn names_are_possible(&mut self) {
+        let implied = names::implied(self.dims.names());
+        let mut facts = Vec::new();
+        for side in &self.sides {
+            for (one, another) in &implied {
+                let flags = side.name(one).zip(side.name(another));
+                facts.extend(
+                    flags.map(|(one, another)| Term::Flag(one).implies(Term::Flag(another))),
+                );
+            }
         }
         for fact in facts {
             self.script.assert(fact);
@@ -227,10 +313,9 @@ impl Frame {
     pub(crate) fn destination(&mut self, seat: super::Seat) {
         let (destination, _) = self.seats(seat);
         let pod = destination.is_pod();
-        let facts: Vec<_> = self
-            .named
-            .iter()
-            .map(|(_, flag)| Term::Flag(*flag).implies(pod.clone()))
+        let flags = self.named.iter().flat_map(NamedPort::flags);
+        let facts: Vec<_> = flags
+            .map(|flag| Term::Flag(flag).implies(pod.clone()))
             .collect();
         for fact in facts {
             self.script.assert(fact);
@@ -252,11 +337,11 @@ fn side_ties(dims: &Dims, first: &Side, second: &Side) -> Vec<Term> {
             .chain(same(CLUSTER)),
     );
     dims.labels()
-        .filter(|(name, _)| name.starts_with(policyc_ir::label::NAMESPACE_LABELS))
-        .filter_map(|(name, _)| same(name))
+        .filter(|name| name.starts_with(NAMESPACE_LABELS))
+        .filter_map(|name| same(name))
         .map(|tie| premise.clone().implies(tie))
         .collect()
 }
 
 /// The variables of labels on one side.
-pub(crate) type Labels = BTreeMap<Arc<str>, Var>;
+pub(crate) type Vars = BTreeMap<Arc<str>, Var>;

@@ -6,14 +6,21 @@ use policyc_ir::port::{L4, Ports};
 use policyc_ir::rule::{Peer, Peers, Rule, RuleSet, Services};
 
 use super::{Frame, Side};
+use crate::algebra::kind::Kind;
 use crate::term::Term;
 
 /// A rule's subject is this side.
 pub(crate) fn subject(frame: &Frame, side: &Side, rules: &RuleSet, rule: &Rule) -> Term {
+    let selector = rules.selector(rule.subject.selector);
     if rule.subject.node {
-        return Term::Const(false);
+        return side.matches_as_host(&frame.dims, selector);
     }
-    let selected = side.matches(&frame.dims, rules.selector(rule.subject.selector));
+    // Selectors of endpoints never select the node itself.
+    let endpoint = match Kind::HOSTS.map(|kind| selector.matches(&kind.labels())) {
+        [false, false] => Term::Const(true),
+        _ => side.is_host().negate(),
+    };
+    let selected = side.matches(&frame.dims, selector).and(endpoint);
     let Some(namespace) = &rule.subject.namespace else {
         return selected;
     };
@@ -29,18 +36,26 @@ pub(crate) fn peers(frame: &Frame, side: &Side, rules: &RuleSet, peers: &Peers) 
     let Peers::Of(list) = peers else {
         return Term::Const(true);
     };
-    Term::any(list.iter().map(|id| match rules.peer(*id) {
-        Some(Peer::Labels(selector)) => side.matches(&frame.dims, rules.selector(*selector)),
-        Some(Peer::Cidr(cidr, except)) => {
-            #[cfg(test)]
-            if super::mutant::is(super::mutant::Mutant::NoExceptions) {
-                return inside(side, cidr);
-            }
-            let outside = except.iter().map(|one| inside(side, one).negate());
-            inside(side, cidr).and(Term::all(outside))
+    Term::any(list.iter().map(|id| {
+        match rules.peer(*id) {
+            Some(Peer::Labels(selector)) => side.matches(&frame.dims, rules.selector(*selector)),
+            Some(Peer::Fqdn(fqdn)) => side.name(fqdn).map_or(Term::Const(false), Term::Flag),
+            Some(peer) => Term::any(
+                peer.blocks()
+                    .map(|(cidr, except)| block(side, cidr, except)),
+            ),
+            None => Term::Const(false),
         }
-        Some(Peer::Group(..) | Peer::Fqdn(_)) | None => Term::Const(false),
     }))
+}
+
+fn block(side: &Side, cidr: &Cidr, except: &[Cidr]) -> Term {
+    #[cfg(test)]
+    if super::mutant::is(super::mutant::Mutant::NoExceptions) {
+        return inside(side, cidr);
+    }
+    let outside = except.iter().map(|one| inside(side, one).negate());
+    inside(side, cidr).and(Term::all(outside))
 }
 
 /// This side is an address outside the cluster, in a prefix.
@@ -69,12 +84,24 @@ fn layer4(frame: &Frame, l4: &L4) -> Term {
     let ports = match &l4.ports {
         Ports::All => Term::Const(true),
         Ports::Range(first, last) => range(frame, *first, *last),
-        Ports::Named(name, _) => {
-            let flag = frame.named.iter().find(|(known, _)| known == name);
-            flag.map_or(Term::Const(false), |(_, var)| Term::Flag(*var))
-        }
+        Ports::Named(name, last) => named(frame, name, *last),
     };
     protocol.and(ports)
+}
+
+/// The port of a name, or one between it and the last of a range (a range that ends before it is that port alone).
+fn named(frame: &Frame, name: &str, last: Option<u16>) -> Term {
+    let Some(named) = frame.named.iter().find(|named| &*named.name == name) else {
+        return Term::Const(false);
+    };
+    let here = Term::Flag(named.here);
+    match (last, named.below) {
+        (Some(last), Some(below)) => {
+            let within = Term::AtMost(frame.port, u128::from(last));
+            here.or(Term::Flag(below).and(within))
+        }
+        _ => here,
+    }
 }
 
 fn range(frame: &Frame, first: u16, last: u16) -> Term {

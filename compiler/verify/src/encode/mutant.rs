@@ -15,15 +15,18 @@ pub(crate) enum Mutant {
     AllowWins,
     /// Exceptions of prefixes are forgotten.
     NoExceptions,
+    /// A pass leaves the flow to the next level instead of the next tier.
+    PassStays,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::NotInNeedsLabel,
         Self::NamespacesUntied,
         Self::AlwaysEnforced,
         Self::AllowWins,
         Self::NoExceptions,
+        Self::PassStays,
     ];
 }
 

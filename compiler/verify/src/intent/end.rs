@@ -115,7 +115,7 @@ impl End {
     /// Names what it speaks of.
     pub(crate) fn describe(&self, dims: &mut Dims) {
         if let Parties::Pods(selector) = &self.parties {
-            dims.selector(selector);
+            dims.peer(selector);
         }
     }
 
@@ -124,8 +124,21 @@ impl End {
         match &self.parties {
             Parties::Pods(selector) => Reach::new(selector).meets(subject),
             Parties::Any => true,
-            Parties::Entity(name) => matches!(&**name, "all" | "cluster"),
+            Parties::Entity(name) => kinds(name).iter().any(|kind| {
+                subject.kinds & kind.bit() != 0 || *kind == Kind::POD && subject.pod.is_some()
+            }),
             Parties::Cidr(_) => false,
+        }
+    }
+
+    /// Whether the local node may be in it.
+    pub(crate) fn may_be_host(&self) -> bool {
+        match &self.parties {
+            Parties::Pods(selector) => Kind::HOSTS
+                .iter()
+                .any(|kind| selector.matches(&kind.labels())),
+            Parties::Entity(name) => kinds(name).iter().any(|kind| Kind::HOSTS.contains(kind)),
+            Parties::Any | Parties::Cidr(_) => false,
         }
     }
 
@@ -143,7 +156,7 @@ impl End {
         let local = side.is_local(&frame.dims);
         match &self.parties {
             Parties::Any => side
-                .is_any([Kind::POD, Kind::WORLD_V4, Kind::WORLD_V6])
+                .is_any(std::iter::once(Kind::POD).chain(Kind::V4).chain(Kind::V6))
                 .and(local),
             Parties::Pods(selector) => {
                 let matched = side.matches(&frame.dims, selector);
@@ -179,7 +192,7 @@ fn kinds(entity: &str) -> Vec<Kind> {
             .into_iter()
             .filter(|kind| !matches!(*kind, Kind::WORLD | Kind::UNKNOWN))
     };
-    let world = |kind: &Kind| matches!(*kind, Kind::WORLD_V4 | Kind::WORLD_V6);
+    let world = |kind: &Kind| Kind::V4.contains(kind) || Kind::V6.contains(kind);
     match entity {
         "all" => real().chain([Kind::POD]).collect(),
         "cluster" => real()

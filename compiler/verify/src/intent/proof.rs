@@ -4,13 +4,15 @@ use std::time::Instant;
 
 use policyc_diag::Diagnostic;
 use policyc_ir::RuleId;
+use policyc_ir::model::Reason;
 use policyc_ir::rule::{Direction, Rule, RuleSet};
 use policyc_ir::settings::Settings;
 
 use super::{Intent, text};
+use crate::algebra::kind::Kind;
 use crate::algebra::overlap::Algebra;
-use crate::encode::{Dims, Encoded, Frame, Seat, matching};
-use crate::replay::Stage;
+use crate::encode::{Dims, Encoded, Frame, Seat, Side, matching};
+use crate::replay::{Library, Stage};
 use crate::solver::z3::Z3;
 use crate::solver::{Answer, Solver};
 use crate::term::Term;
@@ -21,6 +23,7 @@ use crate::{Options, Stats, witness};
 pub(super) struct Context<'a> {
     pub(super) rules: &'a RuleSet,
     algebra: Algebra<'a>,
+    library: Library<'a>,
     settings: &'a Settings,
     options: &'a Options,
     deadline: Option<Instant>,
@@ -36,6 +39,7 @@ impl<'a> Context<'a> {
         Self {
             rules,
             algebra: Algebra::new(rules),
+            library: Library::new(rules, settings),
             settings,
             options,
             deadline,
@@ -49,12 +53,13 @@ impl<'a> Context<'a> {
             Direction::Egress => &intent.from,
         };
         let concerns = |(_, rule): &(RuleId, &Rule)| {
+            let reach = || self.algebra.subject(rule);
             rule.direction == direction
-                && !rule.subject.node
-                && self
-                    .algebra
-                    .subject(rule)
-                    .is_some_and(|reach| end.may_meet(reach))
+                && if rule.subject.node {
+                    self.settings.host_firewall && end.may_be_host()
+                } else {
+                    reach().is_some_and(|reach| end.may_meet(reach))
+                }
         };
         self.rules.iter().filter(concerns).collect()
     }
@@ -119,10 +124,20 @@ fn solve(
     let Some(values) = values else {
         return Err("the solver took its answer back".to_owned());
     };
-    let witness = witness::decode(&frame, &values);
-    let stage = Stage::new(context.rules, context.settings, &witness, Seat::Second);
+    let witness = witness::decode(&frame, &values)?;
+    let stage = Stage::new(&context.library, &witness, Seat::Second);
     let out = stage.judge(&witness, Seat::First, Direction::Egress);
     let into = stage.judge(&witness, Seat::Second, Direction::Ingress);
+    let judged = out.iter().chain(&into);
+    if judged
+        .clone()
+        .any(|judgement| judgement.verdict.reason == Reason::Conflict)
+    {
+        return Err(format!(
+            "rules of an end of {} exclude each other",
+            witness.show(Direction::Egress)
+        ));
+    }
     let confirmed = out
         .iter()
         .chain(&into)
@@ -154,14 +169,12 @@ fn question(context: &Context<'_>, intent: &Intent) -> (Frame, Term, Term) {
             .collect();
         let judged = frame.verdict(&encoded, direction, seat, context.settings);
         let (subject, _) = frame.seats(seat);
-        // Pods of other clusters have policies that are not ours to see.
-        let has_policy = subject.is_pod().and(subject.is_local(&frame.dims));
-        has_policy.implies(judged)
+        has_policy(&frame, subject, context.settings).implies(judged)
     };
     let out = verdict(&egress, Direction::Egress, Seat::First);
     let into = verdict(&ingress, Direction::Ingress, Seat::Second);
     let (from, to) = frame.seats(Seat::First);
-    let has_policy = |side: &crate::encode::Side| side.is_pod().and(side.is_local(&frame.dims));
+    let has_policy = |side: &Side| has_policy(&frame, side, context.settings);
     let premise = Term::all([
         intent.from.holds(&frame, Seat::First),
         intent.to.holds(&frame, Seat::Second),
@@ -169,4 +182,16 @@ fn question(context: &Context<'_>, intent: &Intent) -> (Frame, Term, Term) {
         matching::services(&frame, &intent.services),
     ]);
     (frame, premise, out.and(into))
+}
+
+/// The party of a side is an endpoint of this cluster. Pods of other clusters have policies that are not ours to see,
+/// and nodes have some only with the host firewall.
+fn has_policy(frame: &Frame, side: &Side, settings: &Settings) -> Term {
+    let pod = side.is_pod().and(side.is_local(&frame.dims));
+    let host = if settings.host_firewall {
+        side.is_host()
+    } else {
+        Term::Const(false)
+    };
+    Term::any([pod, side.is_any(Kind::SUBJECTS), host])
 }

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use super::end::{End, Parties};
 use super::{Intent, check_intents};
 use crate::Options;
-use crate::lint::tests::{POINTS, build_mixed, direction, draft, requirement, services, universes};
+use crate::tiny::{POINTS, build_mixed, direction, draft, requirement, services, universes};
 
 fn parties() -> impl Strategy<Value = Parties> {
     prop_oneof![

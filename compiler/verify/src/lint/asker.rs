@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use policyc_ir::RuleId;
 use policyc_ir::rule::Direction;
-use policyc_ir::settings::Settings;
 
+use super::effect::Effects;
 use super::{Context, Group};
 use crate::encode::{Dims, Encoded, Frame, Seat};
 use crate::solver::z3::Z3;
@@ -21,9 +21,17 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// Loads a group's rules.
+    /// Loads a group's rules for questions about all that they could mean.
     pub(super) fn new(context: &Context<'_>, group: &Group) -> Self {
-        let (frame, rules) = encode(context, group);
+        Self::of(context, encode(context, group, true))
+    }
+
+    /// Loads rules for an example, which the model must be able to judge.
+    pub(super) fn for_example(context: &Context<'_>, group: &Group) -> Self {
+        Self::of(context, encode(context, group, false))
+    }
+
+    fn of(context: &Context<'_>, (frame, rules): (Frame, BTreeMap<RuleId, Encoded>)) -> Self {
         let solver = Z3::new(frame.script.clone(), context.options.limits);
         Self {
             frame,
@@ -59,37 +67,41 @@ impl Asker {
     }
 
     /// [`removal`] for the rules of this solver.
-    pub(super) fn removal(
-        &self,
-        id: RuleId,
-        direction: Direction,
-        slice: &[RuleId],
-        settings: &Settings,
-    ) -> Term {
-        removal(&self.frame, &self.rules, id, direction, slice, settings)
+    pub(super) fn removal(&self, context: &Context<'_>, id: RuleId, slice: &[RuleId]) -> Term {
+        removal(&self.frame, &self.rules, context, id, slice)
     }
 }
 
-/// "Some subject of the rule has a flow that is judged otherwise without the rule."
+/// "Some subject of the rule has a flow that is judged otherwise without the rule, or of which more or less is asked."
 pub(super) fn removal(
     frame: &Frame,
-    rules: &BTreeMap<RuleId, Encoded>,
+    encoded: &BTreeMap<RuleId, Encoded>,
+    context: &Context<'_>,
     id: RuleId,
-    direction: Direction,
     slice: &[RuleId],
-    settings: &Settings,
 ) -> Term {
-    let others = || slice.iter().filter_map(|id| rules.get(id));
-    let Some(rule) = rules.get(&id) else {
+    let others = || slice.iter().filter_map(|id| encoded.get(id));
+    let (Some(one), Some(rule)) = (encoded.get(&id), context.rules.rule(id)) else {
         return Term::Const(false);
     };
-    let with = frame.verdict(others().chain([rule]), direction, Seat::First, settings);
-    let without = frame.verdict(others(), direction, Seat::First, settings);
-    rule.selects.clone().and(with.differs(without))
+    let settings = context.settings;
+    let with = frame.verdict(others().chain([one]), rule.direction, Seat::First, settings);
+    let without = frame.verdict(others(), rule.direction, Seat::First, settings);
+    let effects = Effects::new(context.rules, rule, slice);
+    if effects.clashes {
+        return one.selects.clone();
+    }
+    let lost = effects.lost(id, encoded).and(with.clone());
+    one.selects.clone().and(with.differs(without).or(lost))
 }
 
-/// A frame for a group, its subject first, and its rules as terms.
-pub(super) fn encode(context: &Context<'_>, group: &Group) -> (Frame, BTreeMap<RuleId, Encoded>) {
+/// A frame for a group, its subject first, and its rules as terms. `doubtful`: whom a rule means whose peers could
+/// not be resolved is left open.
+pub(super) fn encode(
+    context: &Context<'_>,
+    group: &Group,
+    doubtful: bool,
+) -> (Frame, BTreeMap<RuleId, Encoded>) {
     let rules = context.rules;
     let all = || group.own.iter().chain(&group.others);
     let dims = Dims::new(
@@ -98,14 +110,18 @@ pub(super) fn encode(context: &Context<'_>, group: &Group) -> (Frame, BTreeMap<R
         context.settings,
     );
     let mut frame = dims.frame();
-    let direction = all()
-        .find_map(|id| rules.rule(*id))
-        .map_or(Direction::Ingress, |rule| rule.direction);
-    frame.subject_and_peer(direction);
+    let first = all().find_map(|id| rules.rule(*id));
+    let direction = first.map_or(Direction::Ingress, |rule| rule.direction);
+    frame.subject_and_peer(direction, first.is_some_and(|rule| rule.subject.node));
     let mut encoded = BTreeMap::new();
     for id in all() {
         if let Some(rule) = rules.rule(*id) {
-            encoded.insert(*id, frame.encode(rules, *id, rule, Seat::First));
+            let mut terms = frame.encode(rules, *id, rule, Seat::First);
+            if doubtful && rule.unresolved {
+                let meant = frame.script.declare(format!("resolves.{}", id.0), 0);
+                terms.matches = terms.matches.and(Term::Flag(meant));
+            }
+            encoded.insert(*id, terms);
         }
     }
     (frame, encoded)

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use policyc_ir::RuleId;
-use policyc_ir::rule::{Action, Direction, Peers, Rule, Services};
+use policyc_ir::model::Reason as Decided;
+use policyc_ir::rule::{Action, Direction, Peers, Rule, RuleSet, Services};
 
 use super::asker::Asker;
+use super::effect::Effects;
 use super::text::{self, Reason};
 use super::{Context, Found, Group};
 use crate::encode::Seat;
@@ -45,6 +47,59 @@ pub(super) fn run(context: &Context<'_>, group: &Group, gone: &BTreeSet<RuleId>)
     found
 }
 
+/// The rules around one that is asked about.
+#[derive(Debug)]
+struct Near {
+    /// Those whose subjects may be its subjects.
+    slice: Vec<RuleId>,
+    /// Of these, those that may match its flows.
+    touching: Vec<RuleId>,
+    /// Of these, denies that beat it or are asked before it.
+    denies: Vec<RuleId>,
+    /// Of these, rules that leave it nothing to decide of what they match, or decide it the same way.
+    deciding: Vec<RuleId>,
+    /// Of these, allows and passes of earlier levels.
+    sooner: Vec<RuleId>,
+    /// Whether rules of later levels may match its flows.
+    later: bool,
+}
+
+impl Near {
+    fn new(rules: &RuleSet, rule: &Rule, slice: Vec<RuleId>, touching: Vec<RuleId>) -> Self {
+        let effects = Effects::new(rules, rule, &slice);
+        let pick = |wanted: &dyn Fn(RuleId, &Rule) -> bool| -> Vec<RuleId> {
+            let known = touching
+                .iter()
+                .filter(|id| rules.rule(**id).is_some_and(|other| wanted(**id, other)));
+            known.copied().collect()
+        };
+        let denies = pick(&|_, other| other.action == Action::Deny && other.level <= rule.level);
+        let deciding = pick(&|id, other| {
+            // An unresolved rule matches anyone only until its service exists.
+            let lasting = !other.unresolved && other.level <= rule.level;
+            let earlier = other.level < rule.level;
+            let same = other.action == rule.action;
+            lasting
+                && match other.action {
+                    Action::Deny => true,
+                    Action::Allow if effects.asks => effects.same.contains(&id),
+                    Action::Allow => earlier || same || rule.action == Action::Pass,
+                    Action::Pass => other.level.tier == rule.level.tier && (earlier || same),
+                }
+        });
+        let sooner = pick(&|_, other| other.action != Action::Deny && other.level < rule.level);
+        let later = !pick(&|_, other| other.level > rule.level).is_empty();
+        Self {
+            slice,
+            touching,
+            denies,
+            deciding,
+            sooner,
+            later,
+        }
+    }
+}
+
 struct Run<'a> {
     context: &'a Context<'a>,
     group: &'a Group,
@@ -72,46 +127,36 @@ impl Run<'_> {
             })
             .copied()
             .collect();
-        let denies: Vec<_> = touching
-            .iter()
-            .filter(|id| self.is_deny(**id))
-            .copied()
-            .collect();
+        let near = Near::new(self.context.rules, rule, slice, touching);
+        // Where a deny is not the first to speak, its flows may have been allowed or passed on before.
         if rule.action == Action::Allow
-            && !denies.is_empty()
-            && let Some(cover) = self.cover(id, rule, &denies)?
+            && !near.denies.is_empty()
+            && near.sooner.is_empty()
+            && let Some(cover) = self.cover(id, rule, &near.denies)?
         {
-            let matters = !self.is_needless(id, rule, &slice)?;
+            let matters = !self.is_needless(id, &near)?;
             let reason = Reason::Denied { cover, matters };
             return self.report(id, rule, &reason, &[], found);
         }
-        if !self.plainly_matters(rule, &slice, &touching) && self.is_needless(id, rule, &slice)? {
+        if !self.plainly_matters(rule, &near) && self.is_needless(id, &near)? {
             self.gone.insert(id);
             found.needless.push(id);
-            let candidates = match rule.action {
-                Action::Allow => &touching,
-                Action::Deny | Action::Pass => &denies,
-            };
-            if let Some(reason) = self.explain(id, rule, candidates)? {
-                self.report(id, rule, &reason, candidates, found)?;
+            if let Some(reason) = self.explain(id, rule, &near)? {
+                self.report(id, rule, &reason, &near.touching, found)?;
             }
             return Ok(());
         }
-        if rule.action == Action::Allow && !denies.is_empty() {
-            return self.overlaps(id, rule, denies, found);
+        if rule.action == Action::Allow && !near.denies.is_empty() {
+            return self.overlaps(id, rule, &near, found);
         }
         Ok(())
     }
 
-    fn is_deny(&self, id: RuleId) -> bool {
-        let rule = self.context.rules.rule(id);
-        rule.is_some_and(|rule| rule.action == Action::Deny)
-    }
-
     /// Without a solver: an allow whose flows no other rule speaks of changes the verdict of just these flows, if its
     /// subjects are in default deny anyhow, and of all others, if it alone puts them there.
-    fn plainly_matters(&self, rule: &Rule, slice: &[RuleId], touching: &[RuleId]) -> bool {
-        let all_enforce = slice
+    fn plainly_matters(&self, rule: &Rule, near: &Near) -> bool {
+        let all_enforce = near
+            .slice
             .iter()
             .filter_map(|id| self.context.rules.rule(*id))
             .all(|other| other.default_deny);
@@ -122,7 +167,7 @@ impl Run<'_> {
         let plain = !self.context.algebra.only_host(rule);
         rule.action == Action::Allow
             && rule.default_deny
-            && touching.is_empty()
+            && near.touching.is_empty()
             && all_enforce
             && !everything
             && default
@@ -144,11 +189,11 @@ impl Run<'_> {
     }
 
     /// Whether the set decides every flow the same without the rule.
-    fn is_needless(&mut self, id: RuleId, rule: &Rule, slice: &[RuleId]) -> Result<bool, String> {
+    fn is_needless(&mut self, id: RuleId, near: &Near) -> Result<bool, String> {
         self.questions += 1;
-        let settings = self.context.settings;
+        let context = self.context;
         let asker = self.asker();
-        let question = asker.removal(id, rule.direction, slice, settings);
+        let question = asker.removal(context, id, &near.slice);
         match asker.ask(&question) {
             Answer::Sat => Ok(false),
             Answer::Unsat => Ok(true),
@@ -210,19 +255,16 @@ impl Run<'_> {
 
     /// Why a needless rule is needless. `None` if there is nothing worth saying: it allows everything to subjects
     /// that nothing else restricts, which is a statement and no mistake.
-    fn explain(
-        &mut self,
-        id: RuleId,
-        rule: &Rule,
-        candidates: &[RuleId],
-    ) -> Result<Option<Reason>, String> {
-        if let Some(cover) = self.cover(id, rule, candidates)? {
+    fn explain(&mut self, id: RuleId, rule: &Rule, near: &Near) -> Result<Option<Reason>, String> {
+        if let Some(cover) = self.cover(id, rule, &near.deciding)? {
             return Ok(Some(Reason::Covered { cover }));
         }
         let localhost =
             self.context.algebra.only_host(rule) && rule.direction == Direction::Ingress;
         Ok(match rule.action {
-            Action::Deny | Action::Pass => Some(Reason::DeniedAnyway),
+            _ if near.later => Some(Reason::Later),
+            Action::Deny => Some(Reason::DeniedAnyway),
+            Action::Pass => Some(Reason::Later),
             Action::Allow if localhost => Some(Reason::Localhost),
             Action::Allow if rule.default_deny => None,
             Action::Allow => Some(Reason::AllowedAnyway),
@@ -241,7 +283,7 @@ impl Run<'_> {
         let context = self.context;
         // Where other rules are no part of the reason, the flow is one they leave alone.
         let avoided = match reason {
-            Reason::Covered { .. } | Reason::Denied { .. } => &[],
+            Reason::Covered { .. } | Reason::Denied { .. } | Reason::Later => &[],
             _ => touching,
         };
         let Some((witness, judgement)) = self.example(rule, &[id], avoided)? else {
@@ -262,10 +304,11 @@ impl Run<'_> {
         &mut self,
         id: RuleId,
         rule: &Rule,
-        mut denies: Vec<RuleId>,
+        near: &Near,
         found: &mut Found,
     ) -> Result<(), String> {
         let rules = self.context.rules;
+        let mut denies = near.denies.clone();
         denies.sort_by_key(|deny| {
             let rank = rules.rule(*deny).map(|deny| rank(rule, deny));
             (std::cmp::Reverse(rank), *deny)
@@ -279,7 +322,7 @@ impl Run<'_> {
                 continue;
             }
             if example.is_none() {
-                example = self.example(rule, &[id, deny], &[])?;
+                example = self.example(rule, &[id, deny], &near.sooner)?;
                 if example.is_some() {
                     cuts.push(deny);
                 }
@@ -324,12 +367,12 @@ impl Run<'_> {
         avoided: &[RuleId],
     ) -> Result<Option<(Witness, Judgement)>, String> {
         self.questions += 1;
-        let (rules, settings) = (self.context.rules, self.context.settings);
+        let rules = self.context.rules;
         let group = Group {
             own: matched.to_vec(),
             others: avoided.to_vec(),
         };
-        let mut asker = Asker::new(self.context, &group);
+        let mut asker = Asker::for_example(self.context, &group);
         let positive = matched.iter().map(|id| (*id, true));
         let negative = avoided.iter().map(|id| (*id, false));
         let assumed: Vec<_> = positive
@@ -340,17 +383,20 @@ impl Run<'_> {
         let Some(values) = witness::find(&mut asker.solver, &wishes, &assumed)? else {
             return Ok(None);
         };
-        let witness = witness::decode(&asker.frame, &values);
+        let witness = witness::decode(&asker.frame, &values)?;
         let destination = match rule.direction {
             Direction::Ingress => Seat::First,
             Direction::Egress => Seat::Second,
         };
-        let stage = Stage::new(rules, settings, &witness, destination);
+        let stage = Stage::new(self.context.library, &witness, destination);
         let judgement = stage.judge(&witness, Seat::First, rule.direction);
-        judgement.map_or_else(
-            || Err("the example's subject has no policy".to_owned()),
-            |judgement| Ok(Some((witness, judgement))),
-        )
+        match judgement {
+            None => Err("the example's subject has no policy".to_owned()),
+            Some(judgement) if judgement.verdict.reason == Decided::Conflict => {
+                Err("rules of the example's subject exclude each other".to_owned())
+            }
+            Some(judgement) => Ok(Some((witness, judgement))),
+        }
     }
 }
 

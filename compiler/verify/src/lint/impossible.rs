@@ -8,18 +8,16 @@ use policyc_ir::rule::{Peer, Peers, Rule};
 use policyc_ir::selector::{Operator, Requirement, Selector};
 use policyc_ir::settings::Settings;
 
+use crate::algebra::kind::Kind;
 use crate::algebra::overlap::Algebra;
 use crate::algebra::prefix;
-use crate::algebra::selector::{Conflict, Reach, pods};
+use crate::algebra::selector::{Conflict, Reach, on_host, pods};
 
 /// One finding per place and reason.
 pub(super) fn findings(algebra: &Algebra<'_>, settings: &Settings) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     let mut seen: BTreeSet<(Option<policyc_diag::Span>, String)> = BTreeSet::new();
     for (id, rule) in algebra.rules.iter() {
-        if rule.subject.node {
-            continue;
-        }
         let found = subject(algebra, rule, settings).into_iter().chain(peers(
             algebra,
             rule,
@@ -50,6 +48,9 @@ fn subject(algebra: &Algebra<'_>, rule: &Rule, settings: &Settings) -> Option<Di
         policyc_ir::label::Key::new(Source::K8s, CLUSTER),
         settings.cluster.clone(),
     ));
+    if rule.subject.node {
+        return node(algebra, rule, &policy);
+    }
     let possible = Reach::new(&local).pod.is_some()
         || rule.subject.namespace.is_none() && Reach::new(selector).kinds != 0;
     if possible {
@@ -64,6 +65,33 @@ fn subject(algebra: &Algebra<'_>, rule: &Rule, settings: &Settings) -> Option<Di
         Diagnostic::new(codes::IMPOSSIBLE_SELECTOR, message)
             .label(rule.origin.subject, "no pod can match this")
             .maybe_help(help(&conflict, true)),
+    )
+}
+
+/// A selector of nodes that no node meets, because of a label that node policies do not see.
+fn node(algebra: &Algebra<'_>, rule: &Rule, policy: &str) -> Option<Diagnostic> {
+    if algebra.has_subject(rule) {
+        return None;
+    }
+    let selector = algebra.rules.selector(rule.subject.selector);
+    let unseen = selector.requirements().iter().find(|requirement| {
+        let fixed = Kind::HOST.labels();
+        fixed.get(&requirement.key).is_none()
+            && !on_host(&requirement.key)
+            && !requirement.accepts(None)
+    });
+    let why = match unseen {
+        Some(requirement) => format!(
+            "Cilium leaves the label `{}` out of what node policies see, so `{requirement}` never holds",
+            requirement.key
+        ),
+        None => "its requirements contradict each other".to_owned(),
+    };
+    let message = format!("`{policy}` can never select a node: {why}");
+    Some(
+        Diagnostic::new(codes::IMPOSSIBLE_SELECTOR, message)
+            .label(rule.origin.subject, "no node can match this")
+            .maybe_help(unseen.map(|_| "select by another label".to_owned())),
     )
 }
 
@@ -91,6 +119,13 @@ fn peers(algebra: &Algebra<'_>, rule: &Rule, name: &str) -> Vec<Diagnostic> {
             Some(Peer::Cidr(cidr, except)) if prefix::is_covered(cidr, except) => {
                 (format!("the exceptions leave nothing of `{cidr}`"), None)
             }
+            Some(Peer::Group(name, blocks)) if blocks.is_empty() => {
+                (format!("the group `{name}` has no prefixes"), None)
+            }
+            Some(Peer::Group(name, _)) => (
+                format!("the exceptions leave nothing of the group `{name}`"),
+                None,
+            ),
             _ => continue,
         };
         let others = list.iter().any(|other| algebra.peer_is_possible(*other));

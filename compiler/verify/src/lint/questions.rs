@@ -7,6 +7,7 @@ use super::asker::{encode, removal};
 use super::{Context, Group, groups};
 use crate::Options;
 use crate::algebra::overlap::Algebra;
+use crate::replay::Library;
 use crate::solver::smtlib;
 
 /// One question as text.
@@ -21,35 +22,33 @@ pub struct Question {
 /// For each rule, in order: does removing it change a verdict?
 pub fn questions(rules: &RuleSet, settings: &Settings) -> Vec<Question> {
     let algebra = Algebra::new(rules);
+    let library = Library::new(rules, settings);
     let context = Context {
         rules,
         algebra: &algebra,
+        library: &library,
         settings,
         options: &Options::default(),
         deadline: None,
     };
     let mut numbered = Vec::new();
     for direction in Direction::BOTH {
-        let (mut all, wide) = groups(&algebra, direction);
+        let (mut all, wide) = groups(&algebra, settings, direction);
         all.push(wide);
         for group in all {
-            numbered.extend(of_group(&context, &group, direction));
+            numbered.extend(of_group(&context, &group));
         }
     }
     numbered.sort_by_key(|(id, _)| *id);
     numbered.into_iter().map(|(_, question)| question).collect()
 }
 
-fn of_group(
-    context: &Context<'_>,
-    group: &Group,
-    direction: Direction,
-) -> Vec<(policyc_ir::RuleId, Question)> {
-    let (frame, encoded) = encode(context, group);
+fn of_group(context: &Context<'_>, group: &Group) -> Vec<(policyc_ir::RuleId, Question)> {
+    let (frame, encoded) = encode(context, group, true);
     let present: Vec<_> = group.own.iter().chain(&group.others).copied().collect();
     let question = |id: &policyc_ir::RuleId| {
         let slice = context.algebra.slice(*id, &present);
-        let term = removal(&frame, &encoded, *id, direction, &slice, context.settings);
+        let term = removal(&frame, &encoded, context, *id, &slice);
         let rule = context.rules.name(*id);
         let about = [
             format!("Is there a flow that is judged otherwise without `{rule}`?"),

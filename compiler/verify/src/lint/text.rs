@@ -33,6 +33,8 @@ pub(super) enum Reason {
     Localhost,
     /// It denies what nothing allows.
     DeniedAnyway,
+    /// Later levels and the default decide its flows as it does.
+    Later,
 }
 
 impl Reason {
@@ -47,6 +49,7 @@ impl Reason {
             }
             Self::AllowedAnyway | Self::Localhost => verdict.allowed,
             Self::DeniedAnyway => !verdict.allowed,
+            Self::Later => true,
         };
         agrees && matching.contains(&id)
     }
@@ -93,6 +96,13 @@ pub(super) fn needless(
             "what it denies is denied by default, because no rule allows it",
             "keep it if it guards against allows that may come later, otherwise remove it",
         ),
+        Reason::Later => anyway(
+            rules,
+            id,
+            rule,
+            "later levels decide its flows the same way",
+            "keep it if it guards against changes of later levels, otherwise remove it",
+        ),
     };
     let shown = witness.show(rule.direction);
     let done = if judgement.verdict.allowed {
@@ -111,12 +121,17 @@ pub(super) fn needless(
 
 fn covered(rules: &RuleSet, id: RuleId, rule: &Rule, cover: &[RuleId]) -> Diagnostic {
     let name = rules.name(id);
-    let denies = cover.iter().any(|id| is_deny(rules, *id));
-    let (does, done) = match rule.action {
-        Action::Allow if denies => ("allows", "allowed or denied"),
-        Action::Allow => ("allows", "allowed"),
-        Action::Deny => ("denies", "denied"),
-        Action::Pass => ("passes", "passed"),
+    let all = |actions: &[Action]| {
+        let mut cover = cover.iter().filter_map(|id| rules.rule(*id));
+        cover.all(|other| actions.contains(&other.action))
+    };
+    let does = verb(rule.action);
+    let done = match rule.action {
+        Action::Allow if all(&[Action::Allow]) => "allowed",
+        Action::Allow if all(&[Action::Allow, Action::Deny]) => "allowed or denied",
+        Action::Deny if all(&[Action::Deny]) => "denied",
+        Action::Pass if all(&[Action::Pass]) => "passed on",
+        _ => "decided",
     };
     let message = match cover {
         [one] => format!(
@@ -216,21 +231,19 @@ fn name_part(
 ) -> Diagnostic {
     for id in named.iter().take(2 * SHOWN) {
         if let Some(rule) = rules.rule(*id) {
-            let does = match rule.action {
-                Action::Allow => "allows",
-                Action::Deny => "denies",
-                Action::Pass => "passes",
-            };
-            let text = format!("`{}` {does} {part}it", rules.name(*id));
+            let text = format!("`{}` {} {part}it", rules.name(*id), verb(rule.action));
             diagnostic = diagnostic.label(rule.origin.span, text);
         }
     }
     diagnostic
 }
 
-fn is_deny(rules: &RuleSet, id: RuleId) -> bool {
-    let rule = rules.rule(id);
-    rule.is_some_and(|rule| rule.action == Action::Deny)
+const fn verb(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allows",
+        Action::Deny => "denies",
+        Action::Pass => "passes on",
+    }
 }
 
 /// `denied by cnp data/lock spec.ingressDeny[0]`.

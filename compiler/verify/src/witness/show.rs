@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use policyc_ir::label::{CLUSTER, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT};
 use policyc_ir::rule::Direction;
 
-use super::{Label, Party, Witness};
+use super::{Address, Label, Party, Witness};
+use crate::algebra::kind::Kind;
 
 impl Witness {
     /// `pod shop/example with app=web → pod data/example with app=db on tcp/5432`, the first side being the subject.
@@ -27,20 +28,14 @@ impl Witness {
     pub(crate) fn party(&self, party: &Party) -> String {
         match party {
             Party::Pod(labels) => self.pod(labels),
-            Party::Address(address) => format!("address {address}"),
+            Party::Address(address) => show_address(address),
+            Party::Node(kind, labels) => show_node(*kind, labels),
             Party::Reserved(kind) => kind.name().to_owned(),
         }
     }
 
     fn pod(&self, labels: &[Label]) -> String {
         let mut text = String::from("pod ");
-        let value = |label: &Label| {
-            if label.invented {
-                "<any other value>".to_owned()
-            } else {
-                label.value.to_string()
-            }
-        };
         let namespace = labels.iter().find(|label| &*label.name == NAMESPACE);
         match namespace {
             Some(label) if label.invented => text.push_str("<any other namespace>"),
@@ -85,13 +80,57 @@ impl Witness {
         } else {
             format!("{protocol}")
         };
-        if self.names.is_empty() {
+        let (here, elsewhere): (Vec<_>, Vec<_>) = self
+            .names
+            .iter()
+            .partition(|(_, number)| *number == self.port);
+        let mut about = Vec::new();
+        if !here.is_empty() {
+            let names: Vec<&str> = here.iter().map(|(name, _)| &**name).collect();
+            about.push(format!(
+                "which the destination names `{}`",
+                names.join("`, `")
+            ));
+        }
+        for (name, number) in elsewhere {
+            about.push(format!(
+                "where the destination names port {number} `{name}`"
+            ));
+        }
+        if about.is_empty() {
             return plain;
         }
-        let names: Vec<&str> = self.names.iter().map(|name| &**name).collect();
-        format!(
-            "{plain} (which the destination names `{}`)",
-            names.join("`, `")
-        )
+        format!("{plain} ({})", about.join(", "))
     }
+}
+
+fn value(label: &Label) -> String {
+    if label.invented {
+        "<any other value>".to_owned()
+    } else {
+        label.value.to_string()
+    }
+}
+
+fn show_address(party: &Address) -> String {
+    let mut text = format!("address {}", party.ip);
+    if !party.names.is_empty() {
+        let _ = write!(text, " of {}", party.names.join(", "));
+    }
+    if party.api {
+        text.push_str(", where the API server listens");
+    }
+    text
+}
+
+fn show_node(kind: Kind, labels: &[Label]) -> String {
+    let labels: Vec<_> = labels
+        .iter()
+        .filter(|label| &*label.name != CLUSTER)
+        .map(|label| format!("{}={}", label.name, value(label)))
+        .collect();
+    if labels.is_empty() {
+        return kind.name().to_owned();
+    }
+    format!("{}, labelled {}", kind.name(), labels.join(","))
 }
