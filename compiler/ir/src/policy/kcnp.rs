@@ -151,7 +151,7 @@ impl Place<'_> {
 
     /// The addresses of a name are learnt from the answers that the DNS proxy sees, so Cilium lets the subject ask.
     fn questions(&self, names: &List<Text>) -> Entry {
-        let names = names.iter().map(|name| fqdn(name)).collect();
+        let names = names.iter().map(fqdn).collect();
         let (name, value) = DNS_SERVER;
         let servers = Selector::new([Requirement::equals(Key::new(Source::Any, name), value)]);
         let element = Element {
