@@ -116,9 +116,8 @@ impl Place<'_> {
         let mut known = Vec::new();
         let mut unknown = false;
         for written in listed.clone() {
-            let found = peers(written)?;
-            unknown |= found.is_none();
-            known.extend(found.into_iter().flatten());
+            unknown |= !has_member(written);
+            known.extend(peers(written)?);
         }
         if listed.clone().next().is_none() {
             entries.push(self.entry(action, Peers::Absent, traffic.clone()));
@@ -168,9 +167,15 @@ impl Place<'_> {
     }
 }
 
-/// What an element of `from` or `to` means; `Some(None)` if it has no member that is known.
-fn peers(written: &kcnp::Peer) -> Option<Option<Vec<KubernetesPeer>>> {
-    let found = if let Some(written) = &written.pods {
+/// Whether an element of `from` or `to` has a member that is known.
+fn has_member(written: &kcnp::Peer) -> bool {
+    let labels = written.pods.is_some() || written.namespaces.is_some() || written.nodes.is_some();
+    labels || written.networks.is_some() || written.domain_names.is_some()
+}
+
+/// What an element of `from` or `to` means; nothing if it has no member that is known.
+fn peers(written: &kcnp::Peer) -> Option<Vec<KubernetesPeer>> {
+    Some(if let Some(written) = &written.pods {
         let (pods, namespaces) = pods(written)?;
         vec![KubernetesPeer::Pods {
             pods,
@@ -191,9 +196,8 @@ fn peers(written: &kcnp::Peer) -> Option<Option<Vec<KubernetesPeer>>> {
         let each = names.iter().map(|name| KubernetesPeer::Fqdn(fqdn(name)));
         each.collect()
     } else {
-        return Some(None);
-    };
-    Some(Some(found))
+        Vec::new()
+    })
 }
 
 /// A leading `*.` stands for one label or more here, for which Cilium writes `**.`.
