@@ -25,7 +25,7 @@ pub(super) fn peers(
         return Some((Vec::new(), identity.clone()));
     };
     let known = |id: &crate::ids::PeerId| model.resolved.peer(*id).contains(flow.peer);
-    if list.iter().any(|id| known(id)) {
+    if list.iter().any(known) {
         return Some((Vec::new(), identity.clone()));
     }
     let each = list.iter().filter_map(|id| model.resolved.rules.peer(*id));
