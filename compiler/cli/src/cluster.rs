@@ -29,7 +29,13 @@ pub(crate) fn settings(
     args: &Cluster,
     sources: &mut SourceMap,
 ) -> Result<(Settings, Vec<Diagnostic>), Error> {
-    let mut settings = Settings::of(args.cilium_version.unwrap_or(Version::DEFAULT));
+    let version = args.cilium_version.unwrap_or(Version::DEFAULT);
+    let (oldest, newest) = (Version::OLDEST, Version::NEWEST);
+    if !(oldest..=newest).contains(&version) {
+        let message = format!("`--cilium-version {version}`: only {oldest} to {newest} are known");
+        return Err(Error::usage(message));
+    }
+    let mut settings = Settings::of(version);
     let mut faults = Vec::new();
     if let Some(path) = &args.cluster_config {
         let source = input::read(path, sources)?;

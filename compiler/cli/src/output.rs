@@ -53,14 +53,10 @@ pub(crate) fn findings_aside(mut found: Vec<Diagnostic>, sources: &SourceMap) {
     }
 }
 
-/// Undecided and internal faults come before findings, and so does a cluster that could not be understood: nobody may
-/// take them for an answer.
+/// Undecided and internal faults come before findings: nobody may take them for an answer.
 pub(crate) fn exit_of(found: &[Diagnostic], fail_on: FailOn) -> Exit {
     let undecided = |diagnostic: &Diagnostic| {
         diagnostic.code == codes::UNDECIDED || diagnostic.code.entry().number.starts_with('I')
-    };
-    let unsettled = |diagnostic: &Diagnostic| {
-        [codes::CLUSTER_CONFIG, codes::SETTING_NOT_MODELLED].contains(&diagnostic.code)
     };
     let lowest = match fail_on {
         FailOn::Error => Severity::Error,
@@ -69,8 +65,6 @@ pub(crate) fn exit_of(found: &[Diagnostic], fail_on: FailOn) -> Exit {
     };
     if found.iter().any(undecided) {
         Exit::Undecided
-    } else if found.iter().any(unsettled) {
-        Exit::Usage
     } else if found.iter().any(|diagnostic| diagnostic.severity >= lowest) {
         Exit::Findings
     } else {

@@ -14,7 +14,7 @@ use policyc_syntax::ast::{Document, Object};
 use rayon::prelude::*;
 
 use crate::args::Cluster;
-use crate::exit::Error;
+use crate::exit::{Error, Exit};
 use crate::{cluster, input};
 
 /// What has been read and understood.
@@ -149,6 +149,15 @@ impl Front {
     /// The universe of the inventory.
     pub(crate) fn universe(&self, settings: &Settings, node: Option<&str>) -> Universe {
         inventory::universe(&self.inventory, &self.rules, settings, node)
+    }
+
+    /// How a run ends that would end so if the cluster were understood; findings of another cluster are no answer.
+    pub(crate) fn exit(&self, exit: Exit) -> Exit {
+        if self.settled {
+            exit
+        } else {
+            exit.max(Exit::Usage)
+        }
     }
 
     /// Whether anything was wrong.

@@ -11,8 +11,13 @@ use crate::settings::Settings;
 
 /// What would have to change for a flow to be allowed.
 mod change;
+/// The least changes to a peer with which a rule is about it.
+mod peer;
 /// Small universes in which changed flows are asked.
 mod suppose;
+/// Explanations of flows between a few pods.
+#[cfg(test)]
+mod tests;
 
 pub use change::{Change, Miss};
 
@@ -103,14 +108,14 @@ fn examine(model: &Model<'_>, id: RuleId, flow: &Flow, verdict: &Verdict) -> Opt
     let rule = model.resolved.rules.rule(id)?;
     Some(Examined {
         rule: id,
-        peer: peer(model.resolved, &rule.peers, flow.peer),
-        service: service(model, &rule.services, flow),
+        peer: peer_fit(model.resolved, &rule.peers, flow.peer),
+        service: service_fit(model, &rule.services, flow),
         needs: change::needs(model, id, flow),
         decides: verdict.rules.contains(&id),
     })
 }
 
-fn peer(resolved: &Resolved<'_>, peers: &Peers, identity: IdentityId) -> Fit<PeerId> {
+fn peer_fit(resolved: &Resolved<'_>, peers: &Peers, identity: IdentityId) -> Fit<PeerId> {
     let Peers::Of(list) = peers else {
         return Fit::Any;
     };
@@ -120,7 +125,7 @@ fn peer(resolved: &Resolved<'_>, peers: &Peers, identity: IdentityId) -> Fit<Pee
     found.map_or(Fit::No, |peer| Fit::By(*peer))
 }
 
-fn service(model: &Model<'_>, services: &Services, flow: &Flow) -> Fit<L4> {
+fn service_fit(model: &Model<'_>, services: &Services, flow: &Flow) -> Fit<L4> {
     let Services::Of(list) = services else {
         return Fit::Any;
     };

@@ -22,6 +22,11 @@ impl Version {
     /// The release whose meaning is taken unless another is named.
     pub const DEFAULT: Self = Self::new(1, 20);
 
+    /// The oldest release whose meaning is known.
+    pub const OLDEST: Self = Self::new(1, 17);
+    /// The newest one.
+    pub const NEWEST: Self = Self::DEFAULT;
+
     /// A release by its two numbers.
     pub const fn new(major: u8, minor: u8) -> Self {
         Self { major, minor }

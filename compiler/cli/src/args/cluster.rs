@@ -35,7 +35,7 @@ pub struct Cluster {
     /// Where settings are read from: Helm values, or the `cilium-config` ConfigMap.
     #[arg(long, value_name = "FILE")]
     pub cluster_config: Option<PathBuf>,
-    /// Release of Cilium whose behaviour counts [default: 1.20].
+    /// Release of Cilium whose behaviour counts, from 1.17 on [default: 1.20].
     #[arg(long, value_name = "VERSION")]
     pub cilium_version: Option<Version>,
     /// When policy is enforced [default: default].

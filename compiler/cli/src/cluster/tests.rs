@@ -297,6 +297,55 @@ fn options_keep_their_forms() {
         "--policy-default-local-cluster=true",
     ]);
     assert!(new.default_local_cluster);
-    let wrong = options(&["--labels=k8s:a,k8s:b"]);
-    assert!(super::settings(&wrong, &mut SourceMap::new()).is_err());
+    for wrong in [
+        "--labels=k8s:a,k8s:b",
+        "--cilium-version=1.16",
+        "--cilium-version=1.21",
+    ] {
+        let wrong = options(&[wrong]);
+        assert!(super::settings(&wrong, &mut SourceMap::new()).is_err());
+    }
+}
+
+#[test]
+fn the_page_lists_every_setting() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cluster.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    for setting in super::keys::ALL {
+        let row = page
+            .lines()
+            .find(|line| line.contains(&format!("`{}`", setting.agent)));
+        let row = row.unwrap_or_else(|| panic!("{} is missing", setting.agent));
+        let helm = setting.helm.map(|helm| format!("`{helm}`"));
+        assert!(row.contains(&helm.unwrap_or_default()), "{row}");
+    }
+    for line in page.lines().filter(|line| line.starts_with("| `")) {
+        let key = line.split('`').nth(1).unwrap();
+        let known = super::keys::ALL.iter().any(|setting| setting.agent == key);
+        assert!(known, "{key} is no setting");
+    }
+}
+
+#[test]
+fn hostile_files_are_findings() {
+    let bomb = format!(
+        "a0: &a0 [x]\n{}labels: *a30\n",
+        (1..=30)
+            .map(|at| format!("a{at}: &a{at} [*a{0}, *a{0}]\n", at - 1))
+            .collect::<String>()
+    );
+    for text in [
+        bomb,
+        "[".repeat(100_000),
+        format!("labels: '{}'", "!a ".repeat(5_000)),
+        "labels: (((((a{1000}){1000}){1000})))".to_owned(),
+        format!("hostFirewall: {}", "{enabled: ".repeat(500)),
+    ] {
+        let (_, faults) = read(&text);
+        assert!(
+            faults.iter().any(|fault| fault.starts_with('E')),
+            "{:.40}",
+            text
+        );
+    }
 }

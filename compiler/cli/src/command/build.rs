@@ -37,15 +37,13 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     {
         output::print(&text);
         output::findings_aside(front.diagnostics.clone(), &front.sources);
-        return Ok(output::exit_of(&front.diagnostics, FailOn::Warning));
+        let exit = output::exit_of(&front.diagnostics, FailOn::Warning);
+        return Ok(front.exit(exit));
     }
     if front.has_errors() {
-        return Ok(output::findings(
-            front.diagnostics,
-            &front.sources,
-            args.format,
-            FailOn::Warning,
-        ));
+        let found = std::mem::take(&mut front.diagnostics);
+        let exit = output::findings(found, &front.sources, args.format, FailOn::Warning);
+        return Ok(front.exit(exit));
     }
     if !front.has_inventory {
         return Err(Error::usage(

@@ -51,12 +51,8 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     front.diagnostics.extend(proofs.findings);
     output::remark(&remark(&front, report.stats, proofs.stats));
     let found = std::mem::take(&mut front.diagnostics);
-    Ok(output::findings(
-        found,
-        &front.sources,
-        args.format,
-        args.fail_on,
-    ))
+    let exit = output::findings(found, &front.sources, args.format, args.fail_on);
+    Ok(front.exit(exit))
 }
 
 fn emit_stage(
@@ -72,7 +68,7 @@ fn emit_stage(
     };
     output::print(&text);
     output::findings_aside(front.diagnostics.clone(), &front.sources);
-    Ok(output::exit_of(&front.diagnostics, args.fail_on))
+    Ok(front.exit(output::exit_of(&front.diagnostics, args.fail_on)))
 }
 
 fn remark(front: &Front, rules: Stats, intents: Stats) -> String {

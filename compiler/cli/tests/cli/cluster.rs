@@ -91,3 +91,77 @@ fn policies_of_kinds_that_are_not_watched_are_errors() {
     assert!(ran.stderr.contains("E0221"), "{}", ran.all());
     assert!(!ran.stdout.contains("cnp shop/a"), "{}", ran.all());
 }
+
+const NODE_AND_PODS: &str = "\
+{kind: Node, apiVersion: v1, metadata: {name: node-a, labels: {team: red}}, status: {addresses: [{type: InternalIP, address: 172.18.0.2}]}}
+---
+{kind: Pod, apiVersion: v1, metadata: {name: a, namespace: shop, labels: {app: a}}, status: {podIP: 10.0.0.1}}
+---
+{kind: Pod, apiVersion: v1, metadata: {name: b, namespace: shop, labels: {app: b, commit: '1'}}, status: {podIP: 10.0.0.2}}
+";
+
+/// Whether a flow is allowed under a policy with this specification, and what `trace` says.
+fn allowed(spec: &str, flow: &str, options: &[&str]) -> (bool, String) {
+    let folder = scratch("cluster-flows");
+    let policy = format!(
+        "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: a}}\nspec: {spec}\n"
+    );
+    let (policies, inventory) = (folder.join("policy.yaml"), folder.join("inventory.yaml"));
+    fs::write(&policies, policy).unwrap();
+    fs::write(&inventory, NODE_AND_PODS).unwrap();
+    let mut args = vec![
+        "trace",
+        policies.to_str().unwrap(),
+        "--inventory",
+        inventory.to_str().unwrap(),
+    ];
+    args.extend(flow.split(' '));
+    args.extend(options);
+    let ran = policyc(&args);
+    assert!(ran.code < 2, "{}", ran.all());
+    (ran.code == 0, ran.stdout)
+}
+
+#[test]
+fn settings_change_verdicts() {
+    let by_label = "{endpointSelector: {matchLabels: {app: a}}, ingress: [{fromEndpoints: [{matchLabels: {commit: '1'}}]}]}";
+    let pods = "--from shop/b --to shop/a --port 80";
+    assert!(allowed(by_label, pods, &[]).0);
+    assert!(!allowed(by_label, pods, &["--labels=k8s:!commit"]).0);
+    assert!(!allowed(by_label, pods, &["--labels=k8s:app"]).0);
+
+    let by_node =
+        "{nodeSelector: {matchLabels: {team: red}}, ingressDeny: [{fromEntities: [all]}]}";
+    let to_host = "--from shop/b --to host --port 80";
+    assert!(!allowed(by_node, to_host, &["--host-firewall"]).0);
+    assert!(allowed(by_node, to_host, &["--host-firewall", "--labels=!team"]).0);
+
+    let world = "{endpointSelector: {}, ingress: [{fromEndpoints: [{matchLabels: {'reserved:world': ''}}]}, {fromCIDR: [192.0.2.0/24]}]}";
+    let folder = scratch("cluster-families");
+    let single = folder.join("single.yaml");
+    fs::write(&single, "ipv6: {enabled: false}\n").unwrap();
+    let single = ["--cluster-config", single.to_str().unwrap()];
+    let outside = "--from ip:198.51.100.1 --to shop/a --port 80";
+    assert!(!allowed(world, outside, &[]).0);
+    assert!(allowed(world, outside, &single).0);
+    for options in [&[][..], &single] {
+        assert!(allowed(world, "--from ip:192.0.2.1 --to shop/a --port 80", options).0);
+        assert!(
+            !allowed(
+                world,
+                "--from ip:2001:db8::1 --to shop/a --port 80",
+                options
+            )
+            .0
+        );
+    }
+
+    let sctp = "--from shop/a --to shop/b --port 80/sctp";
+    let anyone = "{endpointSelector: {}, egress: [{toEntities: [all]}]}";
+    assert!(allowed(anyone, sctp, &[]).0);
+    let (allowed, told) = allowed(anyone, sctp, &single);
+    assert!(
+        !allowed && told.contains("This cluster drops sctp"),
+        "{told}"
+    );
+}

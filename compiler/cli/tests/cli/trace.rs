@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Ran, command, policyc, scratch, testdata};
 
@@ -131,57 +131,45 @@ fn programs_get_the_same_as_json() {
 
 #[test]
 fn answers_are_those_of_verdicts() {
-    let folder = scratch("trace-verdicts");
-    let (pods, ports) = (
+    let pods = [
+        "shop/web",
+        "shop/api",
+        "shop/db",
+        "shop/batch",
+        "shop/broken",
+    ];
+    let ends = pods
+        .iter()
+        .flat_map(|from| pods.iter().map(move |to| (*from, *to)));
+    let flows = ends.flat_map(|(from, to)| [80, 5432, 8080].map(|port| (from, to, port)));
+    let flows: Vec<_> = flows.collect();
+    let question = |id: &str, subject: &str, peer: &str, port: u16| {
+        let direction = id.split(' ').next_back().unwrap();
+        let flow = json!({"id": id, "direction": direction, "subject": subject, "peer": peer, "protocol": "TCP", "port": port});
+        format!("{flow}\n")
+    };
+    let questions = flows.iter().flat_map(|(from, to, port)| {
+        let id = |direction| format!("{from} {to} {port} {direction}");
         [
-            "shop/web",
-            "shop/api",
-            "shop/db",
-            "shop/batch",
-            "shop/broken",
-        ],
-        [80, 5432, 8080],
-    );
-    let mut flows = String::new();
-    for from in pods {
-        for to in pods {
-            for port in ports {
-                for (direction, subject, peer) in [("egress", from, to), ("ingress", to, from)] {
-                    flows.push_str(&format!(
-                        "{{\"id\":\"{from} {to} {port} {direction}\",\"direction\":\"{direction}\",\"subject\":\"{subject}\",\"peer\":\"{peer}\",\"protocol\":\"TCP\",\"port\":{port}}}\n"
-                    ));
-                }
-            }
-        }
-    }
-    let path = folder.join("flows.jsonl");
-    fs::write(&path, flows).unwrap();
-    let answers = policyc(&[
-        "verdicts",
-        "trace/policies.yaml",
-        "--inventory",
-        "trace/inventory.yaml",
-        "--flows",
-        path.to_str().unwrap(),
-    ]);
+            question(&id("egress"), from, to, *port),
+            question(&id("ingress"), to, from, *port),
+        ]
+    });
+    let path = scratch("trace-verdicts").join("flows.jsonl");
+    fs::write(&path, questions.collect::<String>()).unwrap();
+    let mut args = vec!["verdicts", "trace/policies.yaml", "--inventory"];
+    args.extend(["trace/inventory.yaml", "--flows", path.to_str().unwrap()]);
+    let answers = policyc(&args);
     let passes = |id: String| {
-        let line = answers
-            .stdout
-            .lines()
-            .find(|line| line.contains(&format!("\"{id}\"")))
-            .unwrap();
-        let answer: Value = serde_json::from_str(line).unwrap();
+        let quoted = format!("\"{id}\"");
+        let line = answers.stdout.lines().find(|line| line.contains(&quoted));
+        let answer: Value = serde_json::from_str(line.unwrap()).unwrap();
         ["allow", "redirect"].contains(&answer["verdict"].as_str().unwrap())
     };
-    for from in pods {
-        for to in pods {
-            for port in ports {
-                let both = ["egress", "ingress"]
-                    .map(|direction| passes(format!("{from} {to} {port} {direction}")));
-                let ran = trace(&format!("--from {from} --to {to} --port {port}"), &[]);
-                assert_eq!(ran.code, i32::from(both != [true, true]), "{}", ran.all());
-            }
-        }
+    for (from, to, port) in flows {
+        let both = ["egress", "ingress"].map(|way| passes(format!("{from} {to} {port} {way}")));
+        let ran = trace(&format!("--from {from} --to {to} --port {port}"), &[]);
+        assert_eq!(ran.code, i32::from(both != [true, true]), "{}", ran.all());
     }
 }
 
