@@ -43,7 +43,8 @@ impl fmt::Display for Fqdn {
     }
 }
 
-fn canonical(text: &str) -> String {
+/// A name as names are compared: in lower case and without a final dot.
+pub(crate) fn canonical(text: &str) -> String {
     let lower = text.trim().to_ascii_lowercase();
     lower.strip_suffix('.').unwrap_or(&lower).to_owned()
 }

@@ -11,13 +11,13 @@ use policyc_diag::{Diagnostic, Span, codes};
 use policyc_syntax::ast::{self, Object, Text, inventory as tree};
 
 use crate::cidr::Cidr;
-use crate::label::{self, Key, Labels, Source};
 use crate::port::Protocol;
-use crate::settings::Settings;
 use crate::universe::NamedPorts;
 
 /// From an inventory and rules to a universe.
 mod build;
+/// The identities of pods: equal labels, one identity.
+mod identities;
 /// What stands behind services, groups and names.
 mod resources;
 
@@ -234,30 +234,6 @@ impl Inventory {
                 self.pods.insert(key, read);
             }
         }
-    }
-
-    /// The labels of a pod's identity: its own, its namespace's, and what Cilium adds, through the label filter.
-    pub fn identity_labels(&self, namespace: &Arc<str>, pod: &Pod, settings: &Settings) -> Labels {
-        let own = pod
-            .labels
-            .iter()
-            .filter(|(name, _)| !name.starts_with("io.cilium.k8s"));
-        let own = own.map(|(name, value)| (name.clone(), value.clone()));
-        let inherited = self.namespaces.get(namespace).into_iter().flatten();
-        let inherited = inherited.map(|(name, value)| {
-            (
-                format!("{}{name}", label::NAMESPACE_LABELS).into(),
-                value.clone(),
-            )
-        });
-        let added: [(Arc<str>, Arc<str>); 3] = [
-            (label::NAMESPACE.into(), namespace.clone()),
-            (label::SERVICE_ACCOUNT.into(), pod.service_account.clone()),
-            (label::CLUSTER.into(), settings.cluster.clone()),
-        ];
-        let all = own.chain(inherited).chain(added);
-        let all = all.map(|(name, value)| (Key::new(Source::K8s, name), value));
-        Labels::new(all.filter(|(key, _)| settings.labels.keeps(key)))
     }
 
     /// Ranges that pods get addresses from, over all nodes.

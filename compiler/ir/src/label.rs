@@ -110,15 +110,12 @@ impl Labels {
     /// Labels from pairs; of two with one name the last wins, whatever their sources (semantics of Cilium's label
     /// map, which has one entry per name).
     pub fn new(pairs: impl IntoIterator<Item = (Key, Arc<str>)>) -> Self {
-        let map: std::collections::BTreeMap<Arc<str>, (Source, Arc<str>)> = pairs
-            .into_iter()
-            .map(|(key, value)| (key.name, (key.source, value)))
-            .collect();
-        Self(
-            map.into_iter()
-                .map(|(name, (source, value))| (Key { name, source }, value))
-                .collect(),
-        )
+        let mut all: Vec<(Key, Arc<str>)> = pairs.into_iter().collect();
+        // Of equal names the last comes first, and the others go.
+        all.reverse();
+        all.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+        all.dedup_by(|(later, _), (first, _)| later.name == first.name);
+        Self(all.into())
     }
 
     /// A single reserved label.

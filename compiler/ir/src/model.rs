@@ -18,7 +18,7 @@ use crate::ids::{EndpointId, IdentityId, RuleId};
 use crate::l7::{self, Auth, Parser};
 use crate::port::{L4, Ports, Protocol};
 use crate::resolve::Resolved;
-use crate::rule::{Action, Direction, Peers, Rule, RuleSet, Services};
+use crate::rule::{Action, Direction, Peers, Rule, Services};
 use crate::settings::Settings;
 use crate::universe::{NamedPorts, Universe};
 
@@ -140,9 +140,9 @@ pub struct SubjectPolicy {
 
 impl SubjectPolicy {
     /// Merges the rules of both directions where layer 7 or authentication needs it.
-    fn merge(&mut self, rules: &RuleSet) {
+    fn merge(&mut self, facts: &filter::Facts<'_>) {
         for enforced in [&mut self.ingress, &mut self.egress] {
-            match Filters::merge(rules, &enforced.rules, enforced.default_deny) {
+            match Filters::merge(facts, &enforced.rules, enforced.default_deny) {
                 Ok(filters) => enforced.filters = filters.map(Arc::new),
                 Err(conflict) => self.conflict = self.conflict.or(Some(conflict)),
             }
@@ -186,9 +186,10 @@ impl<'a> Model<'a> {
             });
             by_endpoint.push(at);
         }
+        let facts = filter::Facts::new(resolved.rules);
         policies
             .par_iter_mut()
-            .for_each(|policy| policy.merge(resolved.rules));
+            .for_each(|policy| policy.merge(&facts));
         Self {
             resolved,
             policies,

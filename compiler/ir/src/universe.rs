@@ -99,6 +99,8 @@ pub struct Owner {
 pub struct Universe {
     identities: Vec<Identity>,
     endpoints: Vec<Endpoint>,
+    /// The first endpoint of each name.
+    by_name: BTreeMap<Arc<str>, EndpointId>,
     nodes: Vec<Arc<str>>,
     addresses: BTreeMap<Cidr, Owner>,
     named_ports: BTreeMap<(IdentityId, Arc<str>, Protocol), Option<u16>>,
@@ -139,6 +141,7 @@ impl Universe {
         Self {
             identities,
             endpoints: Vec::new(),
+            by_name: BTreeMap::new(),
             nodes: Vec::new(),
             addresses,
             named_ports: BTreeMap::new(),
@@ -226,8 +229,10 @@ impl Universe {
             }
             self.learn_ports(endpoint.identity, &endpoint.ports);
         }
+        let id = EndpointId::at(self.endpoints.len());
+        self.by_name.entry(endpoint.name.clone()).or_insert(id);
         self.endpoints.push(endpoint);
-        EndpointId::at(self.endpoints.len() - 1)
+        id
     }
 
     /// Notes that the local node runs the API server: its identity carries that label too.
@@ -295,10 +300,7 @@ impl Universe {
 
     /// The endpoint of a name.
     pub fn find(&self, name: &str) -> Option<EndpointId> {
-        self.endpoints
-            .iter()
-            .position(|endpoint| &*endpoint.name == name)
-            .map(EndpointId::at)
+        self.by_name.get(name).copied()
     }
 
     /// All nodes; the position is the id.

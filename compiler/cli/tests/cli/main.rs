@@ -21,5 +21,7 @@ mod hostile;
 mod pages;
 /// Runs the binary.
 mod support;
+/// A cluster of some size, whatever the number of threads.
+mod threads;
 /// Explanations of single flows.
 mod trace;

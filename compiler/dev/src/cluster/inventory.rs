@@ -6,6 +6,10 @@ use super::Shape;
 use super::random::Random;
 use super::selectors::{self, Labels};
 
+/// DNS names that policies speak of.
+pub(super) const NAMES: usize = 50;
+/// CIDR groups, `group-0` and so on.
+pub(super) const GROUPS: usize = 5;
 /// Nodes of a cluster.
 const NODES: usize = 20;
 /// Pods for each service.
@@ -85,8 +89,10 @@ impl World {
         let api = backends("default", "kubernetes", &node_address(0));
         let services = self.services.iter().flat_map(Service::objects);
         let pods = self.pods.iter().map(Pod::object);
+        let groups = (0..GROUPS).map(group);
         let first = namespaces.chain([system]).chain((0..NODES).map(node));
-        first.chain([api]).chain(services).chain(pods).collect()
+        let second = groups.chain([names(), api]).chain(services);
+        first.chain(second).chain(pods).collect()
     }
 }
 
@@ -244,6 +250,39 @@ fn node(at: usize) -> Value {
         "kind": "Node",
         "metadata": {"name": format!("node-{at}"), "labels": {"zone": format!("zone-{}", at % 3)}},
         "status": {"addresses": [{"type": "InternalIP", "address": node_address(at)}]},
+    })
+}
+
+/// A group of prefixes under one name.
+fn group(at: usize) -> Value {
+    let cidrs = [format!("40.{at}.0.0/16"), format!("41.{at}.7.0/24")];
+    json!({
+        "apiVersion": "cilium.io/v2",
+        "kind": "CiliumCIDRGroup",
+        "metadata": {"name": format!("group-{at}")},
+        "spec": {"externalCIDRs": cidrs},
+    })
+}
+
+/// What a DNS proxy has learned: addresses of a name and of one below a zone.
+fn names() -> Value {
+    let mut data = Labels::new();
+    for at in 0..NAMES {
+        let addresses = [
+            format!("60.0.{at}.1"),
+            format!("60.0.{at}.2\n60.1.0.{}", at % 7),
+        ];
+        let names = [
+            format!("api-{at}.example.com"),
+            format!("www.zone-{at}.example.com"),
+        ];
+        data.extend(names.into_iter().zip(addresses.map(Value::from)));
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"namespace": "default", "name": "dns-cache"},
+        "data": data,
     })
 }
 

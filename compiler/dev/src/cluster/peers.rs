@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::inventory::{Namespace, World};
+use super::inventory::{GROUPS, NAMES, Namespace, World};
 use super::random::Random;
 use super::selectors;
 
@@ -45,7 +45,7 @@ pub(super) fn cilium(
             (way.field("Entities"), json!([entity]))
         }
         68..74 => (way.field("CIDR"), json!([random.pick(&world.cidrs)])),
-        74..80 => (way.field("CIDRSet"), json!([block(world, random)])),
+        74..80 => (way.field("CIDRSet"), json!([set(world, random)])),
         80..86 if way == Way::To && !deny => ("toFQDNs".to_owned(), json!([name(random)])),
         86..90 if way == Way::To && !world.services.is_empty() => {
             let service = random.pick(&world.services);
@@ -85,11 +85,20 @@ fn endpoints(world: &World, home: Option<&Namespace>, random: &mut Random) -> Va
 
 /// A name or a pattern of names.
 fn name(random: &mut Random) -> Value {
-    let at = random.below(50);
+    let at = random.below(NAMES);
     if random.chance(70) {
         json!({"matchName": format!("api-{at}.example.com")})
     } else {
         json!({"matchPattern": format!("*.zone-{at}.example.com")})
+    }
+}
+
+/// A group of prefixes, or a prefix.
+fn set(world: &World, random: &mut Random) -> Value {
+    if random.chance(20) {
+        json!({"cidrGroupRef": format!("group-{}", random.below(GROUPS))})
+    } else {
+        block(world, random)
     }
 }
 

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::cidr::Cidr;
+use crate::fqdn::{Fqdn, canonical};
 use crate::ids::{IdentityId, NodeId};
 use crate::label::{self, Key, Labels, Source};
 use crate::rule::{Peer, RuleSet};
 use crate::settings::Settings;
 use crate::universe::{Endpoint, Identity, Owner, Universe};
 
-use super::{Inventory, Named, Node, Pod};
+use super::{Inventory, Node, identities};
 
 /// The universe of an inventory: its pods by identity, its nodes, and every prefix and DNS name that a rule tells
 /// apart. `local` is the node whose addresses are the host's; the first one if `None`.
@@ -30,19 +31,22 @@ pub fn universe(
         .map(|node| (node.name.clone(), universe.add_node(node.name.clone())))
         .collect();
     let local = local.or_else(|| inventory.nodes.first().map(|node| &*node.name));
-    let pods = pod_identities(inventory, settings, &mut universe);
+    let pods = identities::pods(inventory, settings, &mut universe);
     for identity in outside(rules, inventory, settings) {
         universe.add_outside(identity);
     }
     add_nodes(inventory, &nodes, local, settings, &mut universe);
-    for (key, pod) in &inventory.pods {
-        let Some((identity, labels)) = pods.get(key) else {
-            continue;
-        };
+    for identities::Identified {
+        key,
+        pod,
+        labels,
+        identity,
+    } in pods
+    {
         universe.add_endpoint(Endpoint {
             name: format!("{}/{}", key.0, key.1).into(),
-            identity: *identity,
-            labels: labels.clone(),
+            identity,
+            labels,
             host: false,
             node: pod.node.as_ref().and_then(|name| nodes.get(name).copied()),
             addresses: pod.addresses.clone(),
@@ -50,41 +54,6 @@ pub fn universe(
         });
     }
     universe
-}
-
-fn pod_identities(
-    inventory: &Inventory,
-    settings: &Settings,
-    universe: &mut Universe,
-) -> BTreeMap<Named, (IdentityId, Labels)> {
-    let on_pod_network = |(_, pod): &(&Named, &Pod)| !pod.host_network;
-    let labelled: BTreeMap<_, _> = inventory
-        .pods
-        .iter()
-        .filter(on_pod_network)
-        .map(|(key, pod)| {
-            (
-                key.clone(),
-                inventory.identity_labels(&key.0, pod, settings),
-            )
-        })
-        .collect();
-    let distinct: BTreeSet<_> = labelled.values().cloned().collect();
-    let ids: BTreeMap<_, _> = distinct
-        .into_iter()
-        .map(|labels| {
-            let identity = Identity {
-                labels: labels.clone(),
-                ..Identity::default()
-            };
-            (labels, universe.add_identity(identity))
-        })
-        .collect();
-    let known = |labels: &Labels| ids.get(labels).copied().unwrap_or(IdentityId::UNKNOWN);
-    labelled
-        .into_iter()
-        .map(|(key, labels)| (key, (known(&labels), labels)))
-        .collect()
 }
 
 /// Identities outside the cluster: every prefix that rules mention, exceptions included, but for those of all
@@ -99,15 +68,8 @@ fn outside(rules: &RuleSet, inventory: &Inventory, settings: &Settings) -> Vec<I
             .entry(*cidr)
             .or_insert_with(|| world(*cidr, false, settings));
     }
-    let wanted = rules.peers().iter().filter_map(|peer| match peer {
-        Peer::Fqdn(fqdn) => Some(fqdn),
-        _ => None,
-    });
-    let wanted: Vec<_> = wanted.collect();
-    for (name, addresses) in &inventory.dns {
-        if !wanted.iter().any(|fqdn| fqdn.matches(name)) {
-            continue;
-        }
+    let wanted = Wanted::new(rules);
+    for (name, addresses) in inventory.dns.iter().filter(|(name, _)| wanted.has(name)) {
         for address in addresses {
             let cidr = Cidr::host(*address);
             let identity = found
@@ -126,6 +88,30 @@ fn outside(rules: &RuleSet, inventory: &Inventory, settings: &Settings) -> Vec<I
     let inside = inside(inventory);
     found.retain(|cidr, _| !(cidr.is_all() || cidr.is_host() && inside.contains(&cidr.address())));
     found.into_values().collect()
+}
+
+/// The names that rules select: those written out, and patterns, which have to be tried one by one.
+struct Wanted<'a> {
+    names: BTreeSet<String>,
+    patterns: BTreeSet<&'a Fqdn>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(rules: &'a RuleSet) -> Self {
+        let (mut names, mut patterns) = (BTreeSet::new(), BTreeSet::new());
+        for peer in rules.peers() {
+            match peer {
+                Peer::Fqdn(fqdn) if fqdn.pattern.is_some() => _ = patterns.insert(fqdn),
+                Peer::Fqdn(fqdn) => names.extend(fqdn.name.as_deref().map(canonical)),
+                _ => {}
+            }
+        }
+        Self { names, patterns }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.names.contains(&canonical(name)) || self.patterns.iter().any(|one| one.matches(name))
+    }
 }
 
 fn world(cidr: Cidr, api_server: bool, settings: &Settings) -> Identity {

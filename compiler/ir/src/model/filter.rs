@@ -12,8 +12,12 @@ use crate::fqdn::Fqdn;
 use crate::ids::{PeerId, RuleId};
 use crate::l7::{Auth, Content, Http, Kafka, Listener, Parser, Rules, Tls};
 use crate::port::{L4, Ports};
-use crate::rule::{Action, Level, Peer, Peers, Rule, RuleSet, Services, Tier};
-use crate::selector::Selector;
+use crate::rule::{Action, Level, Peers, Rule, Services, Tier};
+
+/// What merging asks of all rules, found once for all subjects.
+mod facts;
+
+pub(super) use facts::Facts;
 
 /// The merged rules of an endpoint in one direction.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,11 +73,11 @@ impl Filters {
     /// # Errors
     /// Rules that exclude each other.
     pub(super) fn merge(
-        set: &RuleSet,
+        facts: &Facts<'_>,
         rules: &[RuleId],
         default_deny: bool,
     ) -> Result<Option<Self>, Conflict> {
-        let with_id = |id: &RuleId| set.rule(*id).map(|rule| (*id, rule));
+        let with_id = |id: &RuleId| facts.set.rule(*id).map(|rule| (*id, rule));
         let mut rules: Vec<_> = rules.iter().filter_map(with_id).collect();
         if rules
             .iter()
@@ -81,11 +85,11 @@ impl Filters {
         {
             return Ok(None);
         }
-        rules.sort_by_cached_key(|(id, rule)| (rule.level, resource(set, rule), *id));
+        rules.sort_by_key(|(id, rule)| (rule.level, facts.place(rule), *id));
         let mut merged: BTreeMap<(Tier, Option<L4>, Option<PeerId>), Filter> = BTreeMap::new();
         for (id, rule) in rules {
             for mut filter in unmerged(id, rule)? {
-                filter.peer = filter.peer.map(|peer| same_selector(set, peer));
+                filter.peer = filter.peer.map(|peer| facts.same_selector(peer));
                 let key = (filter.level.tier, filter.l4.clone(), filter.peer);
                 match merged.get_mut(&key) {
                     Some(existing) => {
@@ -120,36 +124,6 @@ impl Filters {
         filters.sort();
         Ok(Some(Self(filters)))
     }
-}
-
-/// The order in which Cilium merges rules of one level: by the name of their object.
-fn resource(set: &RuleSet, rule: &Rule) -> String {
-    let policy = set.policies().get(rule.origin.policy.index());
-    policy.map_or_else(String::new, |policy| {
-        let namespace = policy.namespace.as_deref().unwrap_or_default();
-        format!("{}/{namespace}/{}", policy.kind.resource(), policy.name)
-    })
-}
-
-/// All addresses of a family are one and the same selector to Cilium, as prefix and as entity.
-fn same_selector(set: &RuleSet, peer: PeerId) -> PeerId {
-    let entity = match set.peer(peer) {
-        Some(Peer::Cidr(cidr, except)) if cidr.is_all() && except.is_empty() => {
-            if cidr.is_ipv4() {
-                "world-ipv4"
-            } else {
-                "world-ipv6"
-            }
-        }
-        _ => return peer,
-    };
-    let entity = Selector::reserved(entity);
-    let is_entity = |other: &Peer| match other {
-        Peer::Labels(id) => *set.selector(*id) == entity,
-        _ => false,
-    };
-    let known = set.peers().iter().position(is_entity);
-    known.map_or(peer, PeerId::at)
 }
 
 /// A filter for each pair of ports and peer.

@@ -1,7 +1,7 @@
 //! Services as their backends (Cilium's resolution of `toServices`). The ports of a service play no part.
 
 use crate::cidr::Cidr;
-use crate::inventory::{Inventory, Service};
+use crate::inventory::{Inventory, Named, Service};
 use crate::label::{CLUSTER, Key, Labels, NAMESPACE, Source};
 use crate::policy::{self, Which};
 use crate::selector::{Requirement, Selector};
@@ -23,21 +23,33 @@ pub(super) fn peers(
     inventory: &Inventory,
     settings: &Settings,
 ) -> Vec<Backend> {
-    let in_namespace = |namespace: &str| match &written.namespace {
-        Some(wanted) => &**wanted == namespace,
-        None => true,
-    };
-    let named = |name: &str, service: &Service| match &written.which {
-        Which::Named(wanted) => &**wanted == name,
-        Which::Labelled(selector) => selector.matches(&labels(service)),
-    };
-    let mut found = Vec::new();
-    for ((namespace, name), service) in &inventory.services {
-        if service.exists && in_namespace(namespace) && named(name, service) {
-            found.extend(backends(namespace, service, settings));
+    let found: Vec<_> = match (&written.namespace, &written.which) {
+        // Most say both, and there may be very many services.
+        (Some(namespace), Which::Named(name)) => {
+            let key = (namespace.clone(), name.clone());
+            inventory.services.get_key_value(&key).into_iter().collect()
         }
-    }
-    found
+        _ => inventory
+            .services
+            .iter()
+            .filter(|one| means(written, one))
+            .collect(),
+    };
+    let exist = found.into_iter().filter(|(_, service)| service.exists);
+    exist
+        .flat_map(|((namespace, _), service)| backends(namespace, service, settings))
+        .collect()
+}
+
+fn means(written: &policy::Service, ((namespace, name), service): &(&Named, &Service)) -> bool {
+    written
+        .namespace
+        .as_ref()
+        .is_none_or(|wanted| wanted == namespace)
+        && match &written.which {
+            Which::Named(wanted) => wanted == name,
+            Which::Labelled(selector) => selector.matches(&labels(service)),
+        }
 }
 
 fn labels(service: &Service) -> Labels {

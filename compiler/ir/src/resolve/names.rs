@@ -1,9 +1,8 @@
 //! Identities by DNS name, for peers that are names.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::fqdn::Fqdn;
+use crate::fqdn::{Fqdn, canonical};
 use crate::universe::Identity;
 
 use super::set::IdentitySet;
@@ -12,7 +11,7 @@ use super::set::IdentitySet;
 #[derive(Debug)]
 pub(super) struct Names {
     room: usize,
-    by_name: BTreeMap<Arc<str>, Vec<u32>>,
+    by_name: BTreeMap<String, Vec<u32>>,
 }
 
 impl Names {
@@ -21,12 +20,7 @@ impl Names {
         let mut by_name: BTreeMap<_, Vec<u32>> = BTreeMap::new();
         for (at, identity) in (0..).zip(identities) {
             for name in &identity.names {
-                // As peers write names: case and a final dot do not count.
-                let canonical = Fqdn::new(Some(name), None).name;
-                by_name
-                    .entry(canonical.unwrap_or_else(|| name.clone()))
-                    .or_default()
-                    .push(at);
+                by_name.entry(canonical(name)).or_default().push(at);
             }
         }
         Self {
@@ -38,7 +32,10 @@ impl Names {
     /// Those with a name that is selected. Only patterns need to look at every name.
     pub(super) fn matching(&self, fqdn: &Fqdn) -> IdentitySet {
         let mut found: Vec<u32> = match (&fqdn.name, &fqdn.pattern) {
-            (Some(name), None) => self.by_name.get(name).cloned().unwrap_or_default(),
+            (Some(name), None) => {
+                let found = self.by_name.get(&canonical(name));
+                found.cloned().unwrap_or_default()
+            }
             _ => {
                 let all = self.by_name.iter();
                 let matching = all.filter(|(name, _)| fqdn.matches(name));
@@ -53,6 +50,8 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
