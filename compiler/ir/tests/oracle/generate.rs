@@ -68,8 +68,8 @@ pub(crate) struct Case {
 /// A whole case.
 pub(crate) fn case(breadth: Breadth) -> impl Strategy<Value = Case> {
     (
-        cluster::cluster(),
-        settings(),
+        cluster::cluster(breadth),
+        settings(breadth),
         vec(policy::policy(breadth), 1..7),
     )
         .prop_map(|(cluster, settings, policies)| {
@@ -83,7 +83,7 @@ pub(crate) fn case(breadth: Breadth) -> impl Strategy<Value = Case> {
         })
 }
 
-fn settings() -> impl Strategy<Value = Settings> {
+fn settings(breadth: Breadth) -> impl Strategy<Value = Settings> {
     let enforcement = Union::new_weighted(vec![
         (8, Just(Enforcement::Default)),
         (1, Just(Enforcement::Always)),
@@ -96,14 +96,16 @@ fn settings() -> impl Strategy<Value = Settings> {
         (mostly(), mostly(), mostly()),
     )
         .prop_map(
-            |(enforcement, (allow_localhost, host_firewall), (optional, local, nodes))| Settings {
-                enforcement,
-                allow_localhost,
-                host_firewall,
-                non_default_deny: optional,
-                default_local_cluster: local,
-                node_selector_labels: nodes,
-                ..Settings::default()
+            move |(enforcement, (allow_localhost, host_firewall), (optional, local, nodes))| {
+                Settings {
+                    enforcement,
+                    allow_localhost,
+                    host_firewall,
+                    non_default_deny: optional,
+                    default_local_cluster: local,
+                    node_selector_labels: nodes && breadth == Breadth::Whole,
+                    ..Settings::default()
+                }
             },
         )
 }

@@ -87,7 +87,9 @@ impl World<'_> {
         });
         // One impossible merge, and the subject has no policy at all.
         let conflict = sides.iter().any(|side| side.conflict);
-        sides.iter_mut().for_each(|side| side.conflict = conflict);
+        for side in &mut sides {
+            side.conflict = conflict;
+        }
         sides
     }
 

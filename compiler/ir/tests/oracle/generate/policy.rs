@@ -94,8 +94,8 @@ fn entry(breadth: Breadth, egress: bool, deny: bool) -> impl Strategy<Value = St
     let auth = select(vec!["required", "required", "disabled", "test-always-fail"]);
     (
         option::weighted(0.85, peer::peers(breadth, egress, deny)),
-        option::weighted(0.6, services(allow.then_some(egress))),
-        option::weighted(if allow { 0.15 } else { 0.0 }, auth),
+        option::weighted(0.6, services(breadth, allow.then_some(egress))),
+        option::weighted(0.15, auth).prop_map(move |auth| auth.filter(|_| allow)),
     )
         .prop_map(|(peers, services, auth)| {
             let auth = auth.map(|mode| format!("authentication: {{mode: {mode}}}"));
@@ -115,9 +115,9 @@ pub(super) fn filled(element: impl Strategy<Value = String>) -> impl Strategy<Va
 }
 
 /// Layer 4, with layer 7 for an egress or ingress section that may have it.
-fn services(layer7: Option<bool>) -> impl Strategy<Value = String> {
+fn services(breadth: Breadth, layer7: Option<bool>) -> impl Strategy<Value = String> {
     let port_rule = prop_oneof![
-        6 => filled(port()).prop_map(|ports| format!("{{ports: {ports}}}")),
+        6 => filled(port(breadth)).prop_map(|ports| format!("{{ports: {ports}}}")),
         1 => Just("{}".to_owned()),
         1 => Just("{ports: []}".to_owned()),
     ];
@@ -143,13 +143,17 @@ fn services(layer7: Option<bool>) -> impl Strategy<Value = String> {
     ]
 }
 
-fn port() -> impl Strategy<Value = String> {
-    let text = select(vec![
-        "0", "8", "010", "53", "79", "80", "443", "8080", "65535", "http", "HTTP", "dns", "0x50",
+fn port(breadth: Breadth) -> impl Strategy<Value = String> {
+    let numbers = select(vec![
+        "0", "8", "010", "53", "79", "80", "443", "8080", "65535",
     ]);
-    let end = option::weighted(0.3, select(vec![0, 8, 80, 90, 444, 65535]));
+    let names = select(vec!["http", "HTTP", "dns", "0x50"]);
+    let end = || option::weighted(0.3, select(vec![0, 8, 80, 90, 444, 65535]));
+    let by_name = (names, end())
+        .prop_map(move |(name, end)| (name, end.filter(|_| breadth == Breadth::Whole)));
     let protocol = option::weighted(0.8, select(vec!["TCP", "UDP", "SCTP", "ANY"]));
-    (text, end, protocol).prop_map(|(text, end, protocol)| {
+    let number = prop_oneof![9 => (numbers, end()), 4 => by_name];
+    (number, protocol).prop_map(|((text, end), protocol)| {
         let mut members = vec![format!("port: \"{text}\"")];
         members.extend(end.map(|end| format!("endPort: {end}")));
         members.extend(protocol.map(|protocol| format!("protocol: {protocol}")));
