@@ -23,7 +23,7 @@ use crate::naive::cluster::Cluster as Seen;
 use crate::naive::{Answer, Shown, World};
 
 /// How much of the language the model speaks.
-const BREADTH: Breadth = Breadth::Basic;
+const BREADTH: Breadth = Breadth::Whole;
 
 /// Flows that a run compares at least.
 const FLOWS_MIN: usize = 1_000_000;
@@ -399,4 +399,24 @@ fn header(header: &l7::HeaderMatch) -> String {
         secret,
         text("value", header.value.as_ref()),
     ])
+}
+
+#[test]
+fn zz_codes() {
+    let codes = std::cell::RefCell::new(BTreeMap::<String, usize>::new());
+    run(200, |case| {
+        let documents = parse(&case.policies);
+        let (_, diags) = PolicySet::admit(&documents, &case.settings);
+        for d in diags {
+            if d.is_error() {
+                *codes
+                    .borrow_mut()
+                    .entry(format!("{:?} {}", d.code.entry().number, d.message))
+                    .or_default() += 1;
+            }
+        }
+    });
+    for (code, n) in codes.borrow().iter() {
+        println!("CODE {n} {code}");
+    }
 }

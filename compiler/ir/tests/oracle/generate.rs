@@ -93,7 +93,7 @@ fn settings(breadth: Breadth) -> impl Strategy<Value = Settings> {
     (
         enforcement,
         (mostly(), any::<bool>()),
-        (mostly(), mostly(), mostly()),
+        (mostly(), mostly(), proptest::bool::weighted(0.95)),
     )
         .prop_map(
             move |(enforcement, (allow_localhost, host_firewall), (optional, local, nodes))| {

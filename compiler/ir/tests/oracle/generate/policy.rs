@@ -39,6 +39,9 @@ fn spec(cluster_wide: bool, breadth: Breadth) -> impl Strategy<Value = String> {
 fn rule(cluster_wide: bool, breadth: Breadth) -> impl Strategy<Value = String> {
     let pods = selector().prop_map(|text| format!("endpointSelector: {text}"));
     let mut subjects = vec![(6, pods.boxed())];
+    if breadth == Breadth::Whole {
+        subjects.push((4, Just("endpointSelector: {}".to_owned()).boxed()));
+    }
     if cluster_wide {
         let nodes = node_selector().prop_map(|text| format!("nodeSelector: {text}"));
         subjects.push((1, nodes.boxed()));
@@ -89,7 +92,15 @@ fn section(
 }
 
 /// An entry with `@` where `from` or `to` belongs.
-fn entry(breadth: Breadth, egress: bool, deny: bool) -> impl Strategy<Value = String> {
+fn entry(breadth: Breadth, egress: bool, deny: bool) -> BoxedStrategy<String> {
+    if breadth == Breadth::Whole && !deny {
+        prop_oneof![1 => mixed(breadth, egress, deny), 1 => layer7::entry(egress)].boxed()
+    } else {
+        mixed(breadth, egress, deny).boxed()
+    }
+}
+
+fn mixed(breadth: Breadth, egress: bool, deny: bool) -> impl Strategy<Value = String> {
     let allow = breadth == Breadth::Whole && !deny;
     let auth = select(vec!["required", "required", "disabled", "test-always-fail"]);
     (

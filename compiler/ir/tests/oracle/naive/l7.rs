@@ -171,7 +171,7 @@ fn read_listener(listener: &cilium::Listener, home: Option<&str>) -> (String, u8
     } else {
         u8::try_from(priority).unwrap()
     };
-    (parts.trim_start_matches('/').to_owned(), priority)
+    (parts, priority)
 }
 
 fn show_tls(tls: &cilium::Tls) -> String {
