@@ -46,10 +46,12 @@ pub(crate) const ADDRESSES: [&str; 9] = [
 ];
 
 /// How much of the language policies are drawn from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Breadth {
     /// Layers 3 and 4 of policies without tiers, peers by label, entity and prefix.
     Basic,
+    /// Everything but tiers.
+    Flat,
     /// Everything.
     Whole,
 }
@@ -103,7 +105,7 @@ fn settings(breadth: Breadth) -> impl Strategy<Value = Settings> {
                     host_firewall,
                     non_default_deny: optional,
                     default_local_cluster: local,
-                    node_selector_labels: nodes && breadth == Breadth::Whole,
+                    node_selector_labels: nodes && breadth > Breadth::Basic,
                     ..Settings::default()
                 }
             },

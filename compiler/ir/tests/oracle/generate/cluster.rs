@@ -169,7 +169,7 @@ fn pairs(labels: &[(&str, &str)]) -> String {
 
 pub(super) fn cluster(breadth: Breadth) -> impl Strategy<Value = Cluster> {
     let mut servers = vec!["172.18.0.2", "172.18.0.3"];
-    servers.extend((breadth == Breadth::Whole).then_some("192.0.2.200"));
+    servers.extend((breadth > Breadth::Basic).then_some("192.0.2.200"));
     let api = option::weighted(0.3, select(servers));
     let here = labels(vec!["role", "kubernetes.io/hostname"], vec!["a", "b"]);
     let there = labels(vec!["role", "kubernetes.io/hostname"], vec!["a", "b"]);

@@ -54,7 +54,7 @@ pub(super) fn port_rule(egress: bool) -> BoxedStrategy<String> {
         format!("{{ports: [{{port: \"{port}\", protocol: TCP}}], {names}}}")
     });
     if !egress {
-        return prop_oneof![5 => http, 1 => names].boxed();
+        return prop_oneof![3 => http, 1 => names].boxed();
     }
     let protocol = select(vec!["UDP", "TCP", "ANY"]);
     let dns =
@@ -64,7 +64,7 @@ pub(super) fn port_rule(egress: bool) -> BoxedStrategy<String> {
     let listener = (port(&["8080", "443", "80"]), listener()).prop_map(|(port, listener)| {
         format!("{{ports: [{{port: \"{port}\", protocol: TCP}}], {listener}}}")
     });
-    prop_oneof![4 => http, 4 => dns, 2 => names, 1 => listener].boxed()
+    prop_oneof![4 => http, 4 => dns, 3 => names, 3 => listener].boxed()
 }
 
 fn port(of: &[&'static str]) -> impl Strategy<Value = &'static str> + use<> {

@@ -21,6 +21,7 @@ pub(super) fn policy(breadth: Breadth) -> BoxedStrategy<String> {
     });
     match breadth {
         Breadth::Basic => prop_oneof![3 => cnp, 3 => ccnp, 2 => network_policy()].boxed(),
+        Breadth::Flat => prop_oneof![3 => cnp, 3 => ccnp, 1 => network_policy()].boxed(),
         Breadth::Whole => {
             prop_oneof![5 => cnp, 5 => ccnp, 2 => network_policy(), 3 => tiered::policy()].boxed()
         }
@@ -39,7 +40,7 @@ fn spec(cluster_wide: bool, breadth: Breadth) -> impl Strategy<Value = String> {
 fn rule(cluster_wide: bool, breadth: Breadth) -> impl Strategy<Value = String> {
     let pods = selector().prop_map(|text| format!("endpointSelector: {text}"));
     let mut subjects = vec![(6, pods.boxed())];
-    if breadth == Breadth::Whole {
+    if breadth > Breadth::Basic {
         subjects.push((4, Just("endpointSelector: {}".to_owned()).boxed()));
     }
     if cluster_wide {
@@ -93,7 +94,7 @@ fn section(
 
 /// An entry with `@` where `from` or `to` belongs.
 fn entry(breadth: Breadth, egress: bool, deny: bool) -> BoxedStrategy<String> {
-    if breadth == Breadth::Whole && !deny {
+    if breadth > Breadth::Basic && !deny {
         prop_oneof![1 => mixed(breadth, egress, deny), 1 => layer7::entry(egress)].boxed()
     } else {
         mixed(breadth, egress, deny).boxed()
@@ -101,7 +102,7 @@ fn entry(breadth: Breadth, egress: bool, deny: bool) -> BoxedStrategy<String> {
 }
 
 fn mixed(breadth: Breadth, egress: bool, deny: bool) -> impl Strategy<Value = String> {
-    let allow = breadth == Breadth::Whole && !deny;
+    let allow = breadth > Breadth::Basic && !deny;
     let auth = select(vec!["required", "required", "disabled", "test-always-fail"]);
     (
         option::weighted(0.85, peer::peers(breadth, egress, deny)),
@@ -161,7 +162,7 @@ fn port(breadth: Breadth) -> impl Strategy<Value = String> {
     let names = select(vec!["http", "HTTP", "dns", "0x50"]);
     let end = || option::weighted(0.3, select(vec![0, 8, 80, 90, 444, 65535]));
     let by_name = (names, end())
-        .prop_map(move |(name, end)| (name, end.filter(|_| breadth == Breadth::Whole)));
+        .prop_map(move |(name, end)| (name, end.filter(|_| breadth > Breadth::Basic)));
     let protocol = option::weighted(0.8, select(vec!["TCP", "UDP", "SCTP", "ANY"]));
     let number = prop_oneof![9 => (numbers, end()), 4 => by_name];
     (number, protocol).prop_map(|((text, end), protocol)| {
