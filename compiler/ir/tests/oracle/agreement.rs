@@ -18,12 +18,15 @@ use policyc_ir::{EndpointId, IdentityId};
 use policyc_syntax::ast::Document;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
-use crate::generate::{self, ADDRESSES, Breadth, Case, Cluster};
+use crate::generate::{self, ADDRESSES, Case, Cluster, Language};
 use crate::naive::cluster::Cluster as Seen;
 use crate::naive::{Answer, Shown, World};
 
 /// How much of the language the model speaks.
-const BREADTH: Breadth = Breadth::Flat;
+const LANGUAGE: Language = Language {
+    rich: true,
+    tiers: false,
+};
 
 /// Flows that a run compares at least.
 const FLOWS_MIN: usize = 1_000_000;
@@ -60,12 +63,9 @@ fn the_model_agrees_with_a_naive_evaluator() {
         in_force * 10 >= written * 8,
         "only {in_force} of {written} random policies are valid: the comparison means little"
     );
-    let kinds: &[_] = match BREADTH {
-        Breadth::Basic => &["allow", "deny"],
-        _ => &[
-            "allow", "deny", "redirect", "error", "auth", "http", "dns", "tls", "crd",
-        ],
-    };
+    let kinds = [
+        "allow", "deny", "redirect", "error", "auth", "http", "dns", "tls", "crd",
+    ];
     for kind in kinds {
         let share = met.borrow().get(kind).copied().unwrap_or_default();
         assert!(
@@ -97,7 +97,7 @@ fn run(cases: u32, check: impl Fn(&Case)) {
         },
         ..given
     });
-    let ran = runner.run(&generate::case(BREADTH), |case| {
+    let ran = runner.run(&generate::case(LANGUAGE), |case| {
         check(&case);
         Ok(())
     });

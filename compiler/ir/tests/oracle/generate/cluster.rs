@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::Union;
 
-use super::{Breadth, NAMESPACES};
+use super::{Language, NAMESPACES};
 
 /// Keys with values.
 type Labels = Vec<(&'static str, &'static str)>;
@@ -167,9 +167,9 @@ fn pairs(labels: &[(&str, &str)]) -> String {
     format!("{{{}}}", labels.collect::<Vec<_>>().join(", "))
 }
 
-pub(super) fn cluster(breadth: Breadth) -> impl Strategy<Value = Cluster> {
+pub(super) fn cluster(language: Language) -> impl Strategy<Value = Cluster> {
     let mut servers = vec!["172.18.0.2", "172.18.0.3"];
-    servers.extend((breadth > Breadth::Basic).then_some("192.0.2.200"));
+    servers.extend((language.rich).then_some("192.0.2.200"));
     let api = option::weighted(0.3, select(servers));
     let here = labels(vec!["role", "kubernetes.io/hostname"], vec!["a", "b"]);
     let there = labels(vec!["role", "kubernetes.io/hostname"], vec!["a", "b"]);

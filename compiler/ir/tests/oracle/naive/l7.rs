@@ -100,8 +100,7 @@ impl Proxy {
     /// What comes of this, merged so far, and the next, for one selector, port and level.
     pub(super) fn merge(&self, other: &Self) -> Result<Self, Conflict> {
         match (self.parser(), other.parser()) {
-            (None, _) | (_, None) => {}
-            (Some("tls"), Some("http")) | (Some("http"), Some("tls")) => {}
+            (None, _) | (_, None) | (Some("tls"), Some("http")) | (Some("http"), Some("tls")) => {}
             (Some(one), Some(two)) if one == two => {}
             _ => return Err(Conflict),
         }
