@@ -29,7 +29,13 @@ use policyc_lower::{Image, Target, lower};
 use policyc_syntax::ast::Document;
 use proptest::test_runner::{Config, TestRunner};
 
-use generate::{ADDRESSES, Breadth, Case, Cluster};
+use generate::{ADDRESSES, Case, Cluster, Language};
+
+/// How much of the language tables can hold.
+const LANGUAGE: Language = Language {
+    rich: false,
+    tiers: false,
+};
 
 /// Lookups that a run compares at least.
 const LOOKUPS_MIN: usize = 100_000;
@@ -122,7 +128,7 @@ fn run(share: u32, then: impl Fn(Case)) {
         failure_persistence: None,
         ..Config::default()
     });
-    let ran = runner.run(&generate::case(Breadth::Basic), |mut case| {
+    let ran = runner.run(&generate::case(LANGUAGE), |mut case| {
         // Node policies are refused as a whole.
         case.policies.retain(|text| !text.contains("nodeSelector"));
         then(case);

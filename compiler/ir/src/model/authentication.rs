@@ -106,7 +106,7 @@ fn answer(entries: &[Entry], specific: bool) -> Option<Entry> {
         match entry.auth {
             Some(_) => inherited = Some(entry),
             None => {
-                let from = inherited.filter(|from| from.precedence >= entry.precedence);
+                let from = inherited;
                 entry.auth = from.and_then(|from| from.auth).map(|demand| Demand {
                     derived: true,
                     ..demand

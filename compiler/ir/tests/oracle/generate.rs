@@ -45,13 +45,13 @@ pub(crate) const ADDRESSES: [&str; 9] = [
     "3fff::1",
 ];
 
-/// How much of the language policies are drawn from.
+/// How much of the language policies are drawn from, beside layers 3 and 4 of policies without tiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Breadth {
-    /// Layers 3 and 4 of policies without tiers, peers by label, entity and prefix.
-    Basic,
-    /// Everything.
-    Whole,
+pub(crate) struct Language {
+    /// Layer 7, authentication, and peers by name, group, service and node.
+    pub(crate) rich: bool,
+    /// ClusterNetworkPolicy.
+    pub(crate) tiers: bool,
 }
 
 /// One case: a cluster, its settings and policies.
@@ -66,11 +66,11 @@ pub(crate) struct Case {
 }
 
 /// A whole case.
-pub(crate) fn case(breadth: Breadth) -> impl Strategy<Value = Case> {
+pub(crate) fn case(language: Language) -> impl Strategy<Value = Case> {
     (
-        cluster::cluster(),
-        settings(),
-        vec(policy::policy(breadth), 1..7),
+        cluster::cluster(language),
+        settings(language),
+        vec(policy::policy(language), 1..7),
     )
         .prop_map(|(cluster, settings, policies)| {
             let named = policies.into_iter().enumerate();
@@ -83,7 +83,7 @@ pub(crate) fn case(breadth: Breadth) -> impl Strategy<Value = Case> {
         })
 }
 
-fn settings() -> impl Strategy<Value = Settings> {
+fn settings(language: Language) -> impl Strategy<Value = Settings> {
     let enforcement = Union::new_weighted(vec![
         (8, Just(Enforcement::Default)),
         (1, Just(Enforcement::Always)),
@@ -93,17 +93,19 @@ fn settings() -> impl Strategy<Value = Settings> {
     (
         enforcement,
         (mostly(), any::<bool>()),
-        (mostly(), mostly(), mostly()),
+        (mostly(), mostly(), proptest::bool::weighted(0.95)),
     )
         .prop_map(
-            |(enforcement, (allow_localhost, host_firewall), (optional, local, nodes))| Settings {
-                enforcement,
-                allow_localhost,
-                host_firewall,
-                non_default_deny: optional,
-                default_local_cluster: local,
-                node_selector_labels: nodes,
-                ..Settings::default()
+            move |(enforcement, (allow_localhost, host_firewall), (optional, local, nodes))| {
+                Settings {
+                    enforcement,
+                    allow_localhost,
+                    host_firewall,
+                    non_default_deny: optional,
+                    default_local_cluster: local,
+                    node_selector_labels: nodes && language.rich,
+                    ..Settings::default()
+                }
             },
         )
 }

@@ -28,7 +28,7 @@ mod text;
 
 use policyc_ir::rule::Direction;
 use policyc_ir::settings::Settings;
-use policyc_syntax::ast::{Document, Object};
+use policyc_syntax::ast::{Document, Object, Text};
 
 use cluster::Cluster;
 use labels::Labels;
@@ -87,13 +87,17 @@ impl World<'_> {
         });
         // One impossible merge, and the subject has no policy at all.
         let conflict = sides.iter().any(|side| side.conflict);
-        sides.iter_mut().for_each(|side| side.conflict = conflict);
+        for side in &mut sides {
+            side.conflict = conflict;
+        }
         sides
     }
 
     fn entries(&self, subject: Subject, labels: &Labels) -> Vec<entry::Entry> {
         let mut entries = Vec::new();
-        for document in &self.documents {
+        let mut documents = self.documents.clone();
+        documents.sort_by_cached_key(|document| resource(document));
+        for document in documents {
             let home = document
                 .meta
                 .namespace
@@ -128,5 +132,18 @@ impl World<'_> {
             labels.insert(key.clone(), ("k8s", value.clone()));
         }
         labels
+    }
+}
+
+/// What Cilium calls an object; objects are merged in the order of these.
+fn resource(document: &Document) -> String {
+    let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
+    let name = text(&document.meta.name).unwrap_or_default();
+    let namespace = text(&document.meta.namespace).unwrap_or_else(|| "default".to_owned());
+    match &document.object {
+        Object::CiliumNetworkPolicy(_) => format!("cnp/{namespace}/{name}"),
+        Object::CiliumClusterwideNetworkPolicy(_) => format!("ccnp//{name}"),
+        Object::NetworkPolicy(_) => format!("netpol/{namespace}/{name}"),
+        _ => format!("kcnp//{name}"),
     }
 }

@@ -4,13 +4,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::Breadth;
+use super::Language;
 use super::policy::list;
 use super::selector::{node_selector, selector};
 
 /// The peer members of an entry.
-pub(super) fn peers(breadth: Breadth, egress: bool, deny: bool) -> BoxedStrategy<String> {
-    if breadth == Breadth::Basic {
+pub(super) fn peers(language: Language, egress: bool, deny: bool) -> BoxedStrategy<String> {
+    if !language.rich {
         return basic().boxed();
     }
     let cidr_rule = prop_oneof![

@@ -9,26 +9,33 @@ use proptest::sample::select;
 use proptest::strategy::Union;
 
 use super::selector::{kubernetes_selector, node_selector, selector};
-use super::{Breadth, NAMESPACES, layer7, peer, tiered};
+use super::{Language, NAMESPACES, layer7, peer, tiered};
 
 /// A policy of any kind.
-pub(super) fn policy(breadth: Breadth) -> BoxedStrategy<String> {
-    let cnp = (select(NAMESPACES.to_vec()), spec(false, breadth)).prop_map(|(namespace, spec)| {
+pub(super) fn policy(language: Language) -> BoxedStrategy<String> {
+    let cnp = (select(NAMESPACES.to_vec()), spec(false, language)).prop_map(|(namespace, spec)| {
         format!("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: @NAME, namespace: {namespace}}}\n{spec}\n")
     });
-    let ccnp = spec(true, breadth).prop_map(|spec| {
+    let ccnp = spec(true, language).prop_map(|spec| {
         format!("apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: @NAME}}\n{spec}\n")
     });
-    match breadth {
-        Breadth::Basic => prop_oneof![3 => cnp, 3 => ccnp, 2 => network_policy()].boxed(),
-        Breadth::Whole => {
-            prop_oneof![5 => cnp, 5 => ccnp, 2 => network_policy(), 3 => tiered::policy()].boxed()
-        }
-    }
+    let tiered = tiered::policy().boxed();
+    let kinds = [
+        (5, cnp.boxed()),
+        (5, ccnp.boxed()),
+        (2, network_policy().boxed()),
+        (3, tiered),
+    ];
+    let drawn = if language.tiers {
+        kinds.len()
+    } else {
+        kinds.len() - 1
+    };
+    Union::new_weighted(kinds[..drawn].to_vec()).boxed()
 }
 
-fn spec(cluster_wide: bool, breadth: Breadth) -> impl Strategy<Value = String> {
-    let one = || rule(cluster_wide, breadth);
+fn spec(cluster_wide: bool, language: Language) -> impl Strategy<Value = String> {
+    let one = || rule(cluster_wide, language);
     prop_oneof![
         4 => one().prop_map(|rule| format!("spec: {rule}")),
         1 => vec(one(), 1..3).prop_map(|rules| format!("specs: [{}]", rules.join(", "))),
@@ -36,9 +43,12 @@ fn spec(cluster_wide: bool, breadth: Breadth) -> impl Strategy<Value = String> {
     ]
 }
 
-fn rule(cluster_wide: bool, breadth: Breadth) -> impl Strategy<Value = String> {
+fn rule(cluster_wide: bool, language: Language) -> impl Strategy<Value = String> {
     let pods = selector().prop_map(|text| format!("endpointSelector: {text}"));
     let mut subjects = vec![(6, pods.boxed())];
+    if language.rich {
+        subjects.push((4, Just("endpointSelector: {}".to_owned()).boxed()));
+    }
     if cluster_wide {
         let nodes = node_selector().prop_map(|text| format!("nodeSelector: {text}"));
         subjects.push((1, nodes.boxed()));
@@ -47,10 +57,10 @@ fn rule(cluster_wide: bool, breadth: Breadth) -> impl Strategy<Value = String> {
     let default_deny =
         option::weighted(0.3, (option::of(any::<bool>()), option::of(any::<bool>())));
     let one = prop_oneof![
-        section(breadth, false, false),
-        section(breadth, false, true),
-        section(breadth, true, false),
-        section(breadth, true, true),
+        section(language, false, false),
+        section(language, false, true),
+        section(language, true, false),
+        section(language, true, true),
     ];
     let sections = vec(one, 1..4);
     (subject, default_deny, sections).prop_map(|(subject, default_deny, sections)| {
@@ -74,7 +84,7 @@ fn rule(cluster_wide: bool, breadth: Breadth) -> impl Strategy<Value = String> {
 
 /// A section with its name.
 fn section(
-    breadth: Breadth,
+    language: Language,
     egress: bool,
     deny: bool,
 ) -> impl Strategy<Value = (&'static str, String)> {
@@ -85,17 +95,25 @@ fn section(
         (true, true) => "egressDeny",
     };
     let side = if egress { "to" } else { "from" };
-    filled(entry(breadth, egress, deny)).prop_map(move |text| (name, text.replace('@', side)))
+    filled(entry(language, egress, deny)).prop_map(move |text| (name, text.replace('@', side)))
 }
 
 /// An entry with `@` where `from` or `to` belongs.
-fn entry(breadth: Breadth, egress: bool, deny: bool) -> impl Strategy<Value = String> {
-    let allow = breadth == Breadth::Whole && !deny;
+fn entry(language: Language, egress: bool, deny: bool) -> BoxedStrategy<String> {
+    if language.rich && !deny {
+        prop_oneof![1 => mixed(language, egress, deny), 1 => layer7::entry(egress)].boxed()
+    } else {
+        mixed(language, egress, deny).boxed()
+    }
+}
+
+fn mixed(language: Language, egress: bool, deny: bool) -> impl Strategy<Value = String> {
+    let allow = language.rich && !deny;
     let auth = select(vec!["required", "required", "disabled", "test-always-fail"]);
     (
-        option::weighted(0.85, peer::peers(breadth, egress, deny)),
-        option::weighted(0.6, services(allow.then_some(egress))),
-        option::weighted(if allow { 0.15 } else { 0.0 }, auth),
+        option::weighted(0.85, peer::peers(language, egress, deny)),
+        option::weighted(0.6, services(language, allow.then_some(egress))),
+        option::weighted(0.15, auth).prop_map(move |auth| auth.filter(|_| allow)),
     )
         .prop_map(|(peers, services, auth)| {
             let auth = auth.map(|mode| format!("authentication: {{mode: {mode}}}"));
@@ -115,9 +133,9 @@ pub(super) fn filled(element: impl Strategy<Value = String>) -> impl Strategy<Va
 }
 
 /// Layer 4, with layer 7 for an egress or ingress section that may have it.
-fn services(layer7: Option<bool>) -> impl Strategy<Value = String> {
+fn services(language: Language, layer7: Option<bool>) -> impl Strategy<Value = String> {
     let port_rule = prop_oneof![
-        6 => filled(port()).prop_map(|ports| format!("{{ports: {ports}}}")),
+        6 => filled(port(language)).prop_map(|ports| format!("{{ports: {ports}}}")),
         1 => Just("{}".to_owned()),
         1 => Just("{ports: []}".to_owned()),
     ];
@@ -143,13 +161,16 @@ fn services(layer7: Option<bool>) -> impl Strategy<Value = String> {
     ]
 }
 
-fn port() -> impl Strategy<Value = String> {
-    let text = select(vec![
-        "0", "8", "010", "53", "79", "80", "443", "8080", "65535", "http", "HTTP", "dns", "0x50",
+fn port(language: Language) -> impl Strategy<Value = String> {
+    let numbers = select(vec![
+        "0", "8", "010", "53", "79", "80", "443", "8080", "65535",
     ]);
-    let end = option::weighted(0.3, select(vec![0, 8, 80, 90, 444, 65535]));
+    let names = select(vec!["http", "HTTP", "dns", "0x50"]);
+    let end = || option::weighted(0.3, select(vec![0, 8, 80, 90, 444, 65535]));
+    let by_name = (names, end()).prop_map(move |(name, end)| (name, end.filter(|_| language.rich)));
     let protocol = option::weighted(0.8, select(vec!["TCP", "UDP", "SCTP", "ANY"]));
-    (text, end, protocol).prop_map(|(text, end, protocol)| {
+    let number = prop_oneof![9 => (numbers, end()), 4 => by_name];
+    (number, protocol).prop_map(|((text, end), protocol)| {
         let mut members = vec![format!("port: \"{text}\"")];
         members.extend(end.map(|end| format!("endPort: {end}")));
         members.extend(protocol.map(|protocol| format!("protocol: {protocol}")));

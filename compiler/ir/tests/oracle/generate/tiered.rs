@@ -46,9 +46,9 @@ fn rule(egress: bool) -> impl Strategy<Value = String> {
     ];
     let side = if egress { "to" } else { "from" };
     let named = option::weighted(0.4, filled(protocol(true)));
-    let inside = (option::weighted(0.9, filled(insiders)), named);
+    let inside = (filled(insiders), named);
     let outside = (
-        option::weighted(0.9, filled(outsiders)),
+        filled(outsiders),
         option::weighted(0.4, filled(protocol(false))),
     );
     let both = if egress {
@@ -57,10 +57,8 @@ fn rule(egress: bool) -> impl Strategy<Value = String> {
         inside.boxed()
     };
     (action, both).prop_map(move |(action, (peers, protocols))| {
-        let peers = peers.map(|peers| format!(", {side}: {peers}"));
-        let protocols = protocols.map(|protocols| format!(", protocols: {protocols}"));
-        let [peers, protocols] = [peers, protocols].map(Option::unwrap_or_default);
-        format!("{{action: {action}{peers}{protocols}}}")
+        let protocols = protocols.map_or(String::new(), |list| format!(", protocols: {list}"));
+        format!("{{action: {action}, {side}: {peers}{protocols}}}")
     })
 }
 

@@ -1,9 +1,12 @@
 //! CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
 
+use std::net::IpAddr;
+
 use policyc_ir::rule::Direction;
 use policyc_syntax::ast::{List, Selector, Text, cilium};
 
 use super::World;
+use super::cluster::Service as Known;
 use super::entry::{Act, Entry, NORMAL, Service};
 use super::l7::Proxy;
 use super::labels::{self, CLUSTER, Labels, NAMESPACE, NAMESPACE_LABELS, Requirement};
@@ -136,7 +139,7 @@ impl World<'_> {
             return list.iter().map(cidr_rule).collect();
         }
         if let Some(list) = written.fqdns.filter(|list| !list.is_empty()) {
-            return list.iter().map(|fqdn| names(fqdn)).collect();
+            return list.iter().map(names).collect();
         }
         if written.groups {
             return vec![Select::Group(Groups::Foreign, Vec::new())];
@@ -147,7 +150,7 @@ impl World<'_> {
             Some(list) => {
                 let found: Vec<_> = list
                     .iter()
-                    .flat_map(|service| self.behind(service, scope.home))
+                    .flat_map(|service| self.behind(service))
                     .collect();
                 if found.is_empty() {
                     given(with_ports)
@@ -222,60 +225,57 @@ impl World<'_> {
         }
     }
 
-    /// What stands behind a service: pods by label, or addresses.
-    fn behind(&self, written: &cilium::Service, home: Option<&str>) -> Vec<Select> {
-        let text = |text: &Option<Text>| {
-            text.as_ref()
-                .map(|text| text.value.clone())
-                .filter(|text| !text.is_empty())
-        };
-        let mut found = Vec::new();
-        for service in &self.cluster.services {
-            let by_name = written.by_name.as_ref().is_some_and(|by| {
-                text(&by.namespace).is_none_or(|namespace| namespace == service.name.0)
-                    && text(&by.name).is_some_and(|name| name == service.name.1)
-            });
-            let by_label = written.by_selector.as_ref().is_some_and(|by| {
-                let own = service
-                    .labels
-                    .iter()
-                    .map(|(key, value)| (key.clone(), ("k8s", value.clone())));
-                let wanted = by.selector.as_ref().map(|selector| {
-                    labels::requirements(selector, |key| ("any", labels::split(key).1.to_owned()))
-                });
-                text(&by.namespace).is_none_or(|namespace| namespace == service.name.0)
-                    && labels::meet(&own.collect(), &wanted.unwrap_or_default())
-            });
-            if !by_name && !by_label {
-                continue;
-            }
-            match &service.selector {
-                Some(pods) => {
-                    let mut all: Vec<_> = pods
-                        .iter()
-                        .map(|(key, value)| labels::equals("any", key, value))
-                        .collect();
-                    all.push(labels::equals("k8s", NAMESPACE, &service.name.0));
-                    all.extend(self.settings.default_local_cluster.then(|| self.local()));
-                    found.push(Select::Labels(canonical(all)));
-                }
-                None => {
-                    let own = self
-                        .cluster
-                        .backends
-                        .iter()
-                        .filter(|(name, _)| *name == service.name);
-                    let addresses = own.flat_map(|(_, list)| list);
-                    found.extend(
-                        addresses
-                            .map(|address| Select::Cidr(block(&address.to_string()), Vec::new())),
-                    );
-                }
-            }
-        }
-        let _ = home;
-        found
+    /// What stands behind services: pods by label, or addresses.
+    fn behind(&self, written: &cilium::Service) -> Vec<Select> {
+        let services = self.cluster.services.iter();
+        let found = services.filter(|service| refers(written, service));
+        found.flat_map(|service| self.backends(service)).collect()
     }
+
+    fn backends(&self, service: &Known) -> Vec<Select> {
+        if let Some(pods) = &service.selector {
+            let labels = pods
+                .iter()
+                .map(|(key, value)| labels::equals("any", key, value));
+            let mut all: Vec<_> = labels.collect();
+            all.push(labels::equals("k8s", NAMESPACE, &service.name.0));
+            all.extend(self.settings.default_local_cluster.then(|| self.local()));
+            return vec![Select::Labels(canonical(all))];
+        }
+        let own = self
+            .cluster
+            .backends
+            .iter()
+            .filter(|(name, _)| *name == service.name);
+        let addresses = own.flat_map(|(_, list)| list);
+        let alone = |address: &IpAddr| Select::Cidr(block(&address.to_string()), Vec::new());
+        addresses.map(alone).collect()
+    }
+}
+
+/// Whether an element of `toServices` means a service. Sources of labels do not count.
+fn refers(written: &cilium::Service, service: &Known) -> bool {
+    let text = |text: &Option<Text>| {
+        text.as_ref()
+            .map(|text| text.value.clone())
+            .filter(|text| !text.is_empty())
+    };
+    let here = |namespace: &Option<Text>| text(namespace).is_none_or(|name| name == service.name.0);
+    let by_name = |by: &cilium::ServiceName| {
+        here(&by.namespace) && text(&by.name).is_some_and(|name| name == service.name.1)
+    };
+    let by_label = |by: &cilium::ServiceSelector| {
+        let own = service.labels.iter();
+        let own = own.map(|(key, value)| (key.clone(), ("k8s", value.clone())));
+        let read = |key| ("any", labels::split(key).1.to_owned());
+        let wanted = by
+            .selector
+            .as_ref()
+            .map(|selector| labels::requirements(selector, read));
+        here(&by.namespace) && labels::meet(&own.collect(), &wanted.unwrap_or_default())
+    };
+    written.by_name.as_ref().is_some_and(by_name)
+        || written.by_selector.as_ref().is_some_and(by_label)
 }
 
 fn canonical(mut all: Vec<Requirement>) -> Vec<Requirement> {

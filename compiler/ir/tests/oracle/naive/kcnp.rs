@@ -181,7 +181,7 @@ fn services(rule: &kcnp::Rule) -> Vec<(Service, Proxy)> {
                 port: numbers(port),
             }));
         }
-        for name in &one.named_port {
+        if let Some(name) = &one.named_port {
             services.extend([6, 17, 132].map(|protocol| Service {
                 protocol,
                 port: Port::Named(name.value.clone(), 0),

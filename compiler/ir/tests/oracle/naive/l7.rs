@@ -97,14 +97,13 @@ impl Proxy {
         }
     }
 
-    /// Both together, for one selector, port and level.
+    /// What comes of this, merged so far, and the next, for one selector, port and level.
     pub(super) fn merge(&self, other: &Self) -> Result<Self, Conflict> {
-        let parser = match (self.parser(), other.parser()) {
-            (one, None) | (None, one) => one,
-            (Some("tls"), Some("http")) | (Some("http"), Some("tls")) => Some("http"),
-            (Some(one), Some(two)) if one == two => Some(one),
+        match (self.parser(), other.parser()) {
+            (None, _) | (_, None) | (Some("tls"), Some("http")) | (Some("http"), Some("tls")) => {}
+            (Some(one), Some(two)) if one == two => {}
             _ => return Err(Conflict),
-        };
+        }
         let union = |one: &BTreeSet<String>, two: &BTreeSet<String>| {
             one.union(two).cloned().collect::<BTreeSet<_>>()
         };
@@ -120,12 +119,14 @@ impl Proxy {
         if lists(self) == 0 || lists(other) == 0 {
             merged.add_wildcard();
         }
-        // Server names with requests need the TLS connection to end at the proxy. Cilium notices in one order of
-        // the rules and not in the other.
-        let blind = parser == Some("http")
-            && !merged.server_names.is_empty()
-            && merged.terminating.is_none();
-        if blind { Err(Conflict) } else { Ok(merged) }
+        // Server names for requests that stay encrypted. Cilium only looks at what it has so far: the other order
+        // passes.
+        let blind = lists(self) > 0 && !other.server_names.is_empty();
+        if blind && merged.terminating.is_none() {
+            Err(Conflict)
+        } else {
+            Ok(merged)
+        }
     }
 }
 
@@ -171,7 +172,7 @@ fn read_listener(listener: &cilium::Listener, home: Option<&str>) -> (String, u8
     } else {
         u8::try_from(priority).unwrap()
     };
-    (parts.trim_start_matches('/').to_owned(), priority)
+    (parts, priority)
 }
 
 fn show_tls(tls: &cilium::Tls) -> String {

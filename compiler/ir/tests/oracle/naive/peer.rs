@@ -16,8 +16,6 @@ pub(crate) struct Other {
     pub(super) at: Option<Block>,
     /// The pod, by its position.
     pub(super) pod: Option<usize>,
-    /// Whether it is the local node.
-    pub(super) host: bool,
 }
 
 /// One selector of the other side. Cilium keeps what equal selectors ask for together.
@@ -125,10 +123,7 @@ impl World<'_> {
         } else {
             &["host"]
         };
-        Other {
-            host: true,
-            ..reserved(names, None)
-        }
+        reserved(names, None)
     }
 
     fn node(&self, at: usize) -> Other {

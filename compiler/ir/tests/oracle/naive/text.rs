@@ -120,21 +120,23 @@ pub(super) fn icmp(field: &cilium::IcmpField) -> (u8, Option<Port>) {
 }
 
 fn icmp_type(name: &str, v6: bool) -> i64 {
-    match (name, v6) {
-        ("EchoReply", false) => 0,
-        ("DestinationUnreachable", false) => 3,
-        ("Redirect", false) => 5,
-        ("Echo" | "EchoRequest", false) => 8,
-        ("TimeExceeded", false) => 11,
-        ("Timestamp", false) => 13,
-        ("DestinationUnreachable", true) => 1,
-        ("PacketTooBig", true) => 2,
-        ("TimeExceeded", true) => 3,
-        ("EchoRequest", true) => 128,
-        ("EchoReply", true) => 129,
-        ("RouterSolicitation", true) => 133,
-        (other, _) => panic!("no type that is used here: {other}"),
-    }
+    let (v4_type, v6_type) = match name {
+        "EchoReply" => (0, 129),
+        "DestinationUnreachable" => (3, 1),
+        "Redirect" => (5, 137),
+        "Echo" | "EchoRequest" => (8, 128),
+        "TimeExceeded" => (11, 3),
+        "ParameterProblem" => (12, 4),
+        "Timestamp" => (13, -1),
+        "TimestampReply" => (14, -1),
+        "PacketTooBig" => (-1, 2),
+        "RouterSolicitation" => (-1, 133),
+        "RouterAdvertisement" => (9, 134),
+        "NeighborSolicitation" => (-1, 135),
+        "NeighborAdvertisement" => (-1, 136),
+        other => panic!("no type that is used here: {other}"),
+    };
+    if v6 { v6_type } else { v4_type }
 }
 
 /// The part of a DNS name that counts.
@@ -148,20 +150,15 @@ pub(super) fn pattern_selects(pattern: &str, name: &str) -> bool {
     if !pattern.is_empty() && pattern.chars().all(|letter| letter == '*') {
         return true;
     }
-    if let Some(rest) = pattern
-        .strip_prefix("**")
-        .map(|rest| rest.trim_start_matches('*'))
-    {
-        if rest.starts_with('.') {
-            let labels: Vec<_> = name.split('.').collect();
-            return (1..labels.len()).any(|taken| {
-                let tail = format!(".{}", labels[taken..].join("."));
-                labels[..taken]
-                    .iter()
-                    .all(|label| !label.is_empty() && label.bytes().all(in_label))
-                    && walk(rest.as_bytes(), tail.as_bytes())
-            });
-        }
+    let stars = pattern.len() - pattern.trim_start_matches('*').len();
+    let rest = &pattern[stars..];
+    if stars >= 2 && rest.starts_with('.') {
+        let labels: Vec<_> = name.split('.').collect();
+        return (1..labels.len()).any(|taken| {
+            let tail = format!(".{}", labels[taken..].join("."));
+            let whole = |label: &&str| !label.is_empty() && label.bytes().all(in_label);
+            labels[..taken].iter().all(whole) && walk(rest.as_bytes(), tail.as_bytes())
+        });
     }
     walk(pattern.as_bytes(), name.as_bytes())
 }
