@@ -27,7 +27,7 @@ use crate::sys::{Arena, Tables};
 #[map]
 static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 
-/// All decisions of the last run, folded into one number.
+/// All decisions so far, folded into one number.
 #[map]
 static RESULT: Array<u64> = Array::with_max_entries(1, 0);
 
@@ -81,7 +81,9 @@ fn run(decide: impl Fn(u32, u16) -> u32) -> i32 {
         let (identity, port) = key(config, state);
         state = advance(state ^ u64::from(decide(identity, port)));
     }
+    // The next run goes on with other keys.
     sys::put(&RESULT, state);
+    sys::go_on(&CONFIG, state);
     0
 }
 

@@ -4,6 +4,7 @@
 
 use aya_ebpf::maps::Array;
 use policy_abi::arena::{self, Read};
+use policy_abi::bench::Config;
 
 /// Kernel's name for the licence of the program.
 // SAFETY: the section is the loader's, which reads a zero-terminated string from it.
@@ -50,6 +51,15 @@ impl Read for Tables {
         let at = at & (arena::BYTES - 1) & !3;
         // SAFETY: the masked offset and the three bytes after it lie inside the arena, whose base is aligned to 8.
         unsafe { self.base.add(at as usize).cast::<u32>().read_volatile() }
+    }
+}
+
+/// Makes the next run start where this one has ended.
+#[inline(always)]
+pub(crate) fn go_on(map: &Array<Config>, state: u64) {
+    if let Some(config) = map.get_ptr_mut(0) {
+        // SAFETY: the pointer is to a map value of this type.
+        unsafe { (*config).seed = state };
     }
 }
 

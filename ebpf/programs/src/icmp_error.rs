@@ -102,7 +102,7 @@ fn find_quoted(
     if !is_fitting || !carries(network.family, quoted.protocol) {
         return None;
     }
-    let (source_port, destination_port) = quoted_ports(frame, &quoted)?;
+    let (source_port, destination_port) = quoted_ports(frame, &quoted, network.end)?;
     let is_icmp = matches!(quoted.protocol, proto::ICMP | proto::ICMPV6);
     let remote_port = if is_egress {
         source_port
@@ -166,9 +166,18 @@ fn quoted_ipv6(
     })
 }
 
-/// Ports of the quoted packet; the identifier in both places for an ICMP echo.
+/// Ports of the quoted packet; the identifier in both places for an ICMP echo. What lies behind the end of the message
+/// is not part of the quotation.
 #[inline(always)]
-fn quoted_ports(frame: &Frame<'_>, quoted: &Quoted) -> Option<(u16, u16)> {
+fn quoted_ports(frame: &Frame<'_>, quoted: &Quoted, end: u32) -> Option<(u16, u16)> {
+    let least = match quoted.protocol {
+        proto::TCP | proto::UDP | proto::SCTP => 4,
+        proto::ICMP | proto::ICMPV6 => 6,
+        _ => 0,
+    };
+    if quoted.at + least > end {
+        return None;
+    }
     match quoted.protocol {
         proto::TCP | proto::UDP | proto::SCTP => {
             let [a, b, c, d] = frame.bytes(quoted.at)?;

@@ -6,7 +6,7 @@ use aya_ebpf::maps::lpm_trie;
 use policy_abi::arena::{self, Read, header, record};
 use policy_abi::conntrack::Entry;
 use policy_abi::event::{KNOWN_ADDRESSES, KNOWN_PORTS};
-use policy_abi::ipcache::{HostKey, PREFIX_BASE, PrefixKey, V4};
+use policy_abi::ipcache::{HostKey, PREFIX_BASE, PrefixKey, V4, V6};
 use policy_abi::reason::Reason;
 use policy_abi::{endpoint, lookup, proto};
 
@@ -150,7 +150,8 @@ fn judge_packet(
 /// Whether a packet is IPv6 neighbour discovery that comes from this very link.
 #[inline(always)]
 fn is_discovery(network: &Network, transport: &Transport) -> bool {
-    transport.protocol == proto::ICMPV6
+    network.family == V6
+        && transport.protocol == proto::ICMPV6
         && network.part == Part::Whole
         && network.hop_limit == UNFORWARDED
         && matches!(transport.destination, 133..=137)

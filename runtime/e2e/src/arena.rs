@@ -108,6 +108,12 @@ impl Arena {
         self
     }
 
+    /// Adds flags to those of an endpoint.
+    pub fn set_endpoint_flags(&mut self, ifindex: u32, flags: u32) {
+        let at = endpoint::find(self.bytes.as_slice(), ifindex) + endpoint::FLAGS;
+        self.set(at, self.bytes.u32(at) | flags);
+    }
+
     /// The tables.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -40,6 +40,15 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// The other way.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::Ingress => Self::Egress,
+            Self::Egress => Self::Ingress,
+        }
+    }
+
     /// Name of the program.
     pub fn program(self) -> &'static str {
         match self {
@@ -62,6 +71,8 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Datapath {
     ebpf: Ebpf,
+    /// Nanoseconds of a tick as the kernel has it, and as the programs are told.
+    kernel_tick: u64,
     tick: u64,
 }
 
@@ -76,7 +87,11 @@ impl Datapath {
                 .map_err(|error| io::Error::other(format!("`{name}`: {error:?}")))?;
         }
         let tick = sys::tick()?;
-        Ok(Self { ebpf, tick })
+        Ok(Self {
+            ebpf,
+            kernel_tick: tick,
+            tick,
+        })
     }
 
     /// Nanoseconds of a tick of the kernel's timer, by which the programs tell time.
@@ -231,6 +246,34 @@ impl Datapath {
         (0..reason::COUNT)
             .map(|reason| self.counter("REASON_COUNTERS", base + reason))
             .collect()
+    }
+
+    /// Packets counted under one reason, all CPUs together.
+    pub fn reason(&self, direction: Direction, reason: Reason) -> io::Result<u64> {
+        let base = if direction == Direction::Egress {
+            reason::COUNT
+        } else {
+            0
+        };
+        self.counter("REASON_COUNTERS", base + reason as u32)
+    }
+
+    /// Has the datapath's clock jump ahead. Returns by how much, which is a multiple of about four seconds.
+    pub fn pass_time(&mut self, least: Duration) -> io::Result<Duration> {
+        let up = sys::monotonic()?;
+        // The kernel's count of ticks starts five minutes before its 32-bit counter is full.
+        let ticks = (1 << 32) + up.saturating_sub(300_000_000_000) / self.kernel_tick;
+        let more = u64::try_from(least.as_nanos())
+            .map_err(io::Error::other)?
+            .div_ceil(ticks);
+        self.tick += more;
+        let mut control = self.array::<Control>("CONTROL")?;
+        let now = control.get(&0, 0).map_err(io::Error::other)?;
+        let tick = now.tick + more;
+        control
+            .set(0, Control { tick, ..now }, 0)
+            .map_err(io::Error::other)?;
+        Ok(Duration::from_nanos(more * ticks))
     }
 
     /// Packets counted for a record in the slot of a generation, all CPUs together.

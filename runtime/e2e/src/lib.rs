@@ -11,6 +11,10 @@ pub mod bench;
 pub mod datapath;
 /// What `make demo` shows.
 pub mod demo;
+/// What becomes of a packet, worked out in user space.
+pub mod model;
+/// Numbers that look random and are the same every time.
+pub mod numbers;
 /// A kernel without tcx, as a program started from here would meet it.
 pub mod old_kernel;
 /// Packets made by hand.

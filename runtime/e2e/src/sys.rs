@@ -35,6 +35,20 @@ pub(crate) fn tick() -> io::Result<u64> {
     u64::try_from(resolution.tv_nsec).map_err(io::Error::other)
 }
 
+/// Nanoseconds since the start of the kernel, as its timer counts them.
+pub(crate) fn monotonic() -> io::Result<u64> {
+    // SAFETY: all-zero bytes are a valid `timespec`, a struct of integers.
+    let mut now: libc::timespec = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one `timespec`, which outlives the call.
+    checked(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) })?;
+    let [seconds, rest] = [now.tv_sec, now.tv_nsec].map(u64::try_from);
+    let (seconds, rest) = (
+        seconds.map_err(io::Error::other)?,
+        rest.map_err(io::Error::other)?,
+    );
+    Ok(seconds * 1_000_000_000 + rest)
+}
+
 /// Moves the calling thread, and it alone, to a network namespace.
 pub(crate) fn enter_network(namespace: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the descriptor is open; no memory is involved.

@@ -71,13 +71,15 @@ fn attach_all(
                     attachment.interface
                 ))
             };
-            if let Some(link) = find(&path, attachment.ifindex, side.hook())? {
-                bpf::link_update(link.as_fd(), loaded.program(side)?).map_err(fail)?;
+            let program = loaded.program(side)?;
+            if let Some((link, running)) = find(&path, attachment.ifindex, side.hook())? {
+                if bpf::program_id(program).map_err(fail)? != running {
+                    bpf::link_update(link.as_fd(), program).map_err(fail)?;
+                }
                 adopted += 1;
                 continue;
             }
-            let link = bpf::link_create(loaded.program(side)?, attachment.ifindex, side.hook())
-                .map_err(fail)?;
+            let link = bpf::link_create(program, attachment.ifindex, side.hook()).map_err(fail)?;
             bpf::pin(link.as_fd(), &path).map_err(fail)?;
             made.push(path);
         }
@@ -85,8 +87,9 @@ fn attach_all(
     Ok(adopted)
 }
 
-/// The link pinned at a path. One that is on another interface, such as one that is gone, is removed.
-fn find(path: &Path, ifindex: u32, hook: Hook) -> Result<Option<OwnedFd>, Failure> {
+/// The link pinned at a path, and the number of its program. One that is on another interface, such as one that is
+/// gone, is removed.
+fn find(path: &Path, ifindex: u32, hook: Hook) -> Result<Option<(OwnedFd, u32)>, Failure> {
     let fail = |error: io::Error| {
         Failure::internal(format!("link `{}` cannot be used: {error}", path.display()))
     };
@@ -94,11 +97,9 @@ fn find(path: &Path, ifindex: u32, hook: Hook) -> Result<Option<OwnedFd>, Failur
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         link => link.map_err(fail)?,
     };
-    if bpf::link_info(link.as_fd())
-        .map_err(fail)?
-        .is_at(ifindex, hook)
-    {
-        return Ok(Some(link));
+    let info = bpf::link_info(link.as_fd()).map_err(fail)?;
+    if info.is_at(ifindex, hook) {
+        return Ok(Some((link, info.program)));
     }
     remove(path)?;
     Ok(None)

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use crate::apply::Grace;
 use crate::config::{Config, Endpoint};
 use crate::failure::Failure;
 use crate::load::Loaded;
@@ -132,6 +133,7 @@ impl Daemon {
 
     /// Opens, plans, applies, attaches.
     fn cycle(&mut self, source: Source, log: &mut dyn FnMut(String)) -> Result<(), Failure> {
+        let grace = Grace::begin();
         let bytes = match (source, &self.bytes) {
             (Source::Memory, Some(bytes)) => Rc::clone(bytes),
             _ => Rc::new(open::read(&self.options.bundle)?),
@@ -143,7 +145,7 @@ impl Daemon {
         if source == Source::File {
             plan.require_interfaces()?;
         }
-        self.enforce(&plan, &bytes, log)?;
+        self.enforce(&plan, &bytes, grace, log)?;
         self.interfaces = Some(interfaces);
         for absent in &plan.absent {
             log(format!(
@@ -159,6 +161,7 @@ impl Daemon {
         &mut self,
         plan: &Plan<'_>,
         bytes: &Rc<Vec<u8>>,
+        grace: Grace,
         log: &mut dyn FnMut(String),
     ) -> Result<(), Failure> {
         let loaded = match self.loaded.take() {
@@ -166,7 +169,7 @@ impl Daemon {
             None => Loaded::load(&self.pins)?,
         };
         let loaded = self.loaded.insert(loaded);
-        let generation = apply::apply(&loaded.maps, plan)?;
+        let generation = apply::apply(&loaded.maps, plan, grace)?;
         // From here on the bundle is in force, whatever fails.
         self.bytes = Some(Rc::clone(bytes));
         let accepted = Accepted {

@@ -33,7 +33,11 @@ pub(super) struct Case {
 impl Case {
     /// Ports that rules name.
     fn ports(self) -> u32 {
-        if self.entries < 1000 { 12 } else { 64 }
+        match self.entries {
+            ..1_000 => 12,
+            ..50_000 => 64,
+            _ => 128,
+        }
     }
 
     /// Identities that rules name; "any" takes the place of one.

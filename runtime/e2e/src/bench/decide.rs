@@ -166,9 +166,9 @@ impl Bench {
     fn compare(&mut self, case: Case, arena: &Arena) -> io::Result<()> {
         for seed in 1..200 {
             let config = case.config(seed, DECISIONS);
-            self.configure(config)?;
             let expected = case.expected(arena, &config);
             for program in ["tables", "reference"] {
+                self.configure(config)?;
                 self.run(program, 1)?;
                 let found = self.result()?;
                 if found != expected {

@@ -18,12 +18,8 @@ mod errors;
 mod fragments;
 /// Headers of all kinds, whole and broken.
 mod headers;
-/// Good packets with random changes, read by the datapath and by another reader.
-mod mutations;
 /// The same decision in the kernel as in user space, for tables and packets made at random.
 mod random;
-/// A second reader of packets, to hold the datapath's against.
-mod reader;
 /// Connections: replies, their end, and permissions taken back.
 mod replies;
 /// Tables: identities, records, generations, counters.

@@ -8,6 +8,7 @@ use policy_abi::{lookup, proto};
 use policyd_e2e::arena::{Arena, Image};
 use policyd_e2e::datapath::Direction::{self, Egress, Ingress};
 use policyd_e2e::datapath::{DROP, Outcome, PASS, TEST_INTERFACE};
+use policyd_e2e::numbers::Numbers;
 use policyd_e2e::packet::{self, SYN};
 
 use crate::world::{GENERATION, World, between, pod};
@@ -25,28 +26,6 @@ const PROTOCOLS: [u8; 9] = [
     112,
     99,
 ];
-
-/// Numbers that look random and are the same every time.
-pub(crate) struct Numbers(u64);
-
-impl Numbers {
-    /// Numbers from a seed other than 0.
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
-
-    /// A number below a limit.
-    pub(crate) fn below<T: TryFrom<u64>>(&mut self, limit: u64) -> T {
-        T::try_from(self.next() % limit).unwrap_or_else(|_| unreachable!("limits fit their types"))
-    }
-}
 
 /// Records that a compiler could have made.
 fn records(numbers: &mut Numbers) -> Vec<(u8, Reason, u8)> {

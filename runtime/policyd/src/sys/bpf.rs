@@ -13,9 +13,11 @@ use std::path::Path;
 mod link;
 /// Maps.
 mod map;
+/// Values of array maps as memory of this process.
+mod mapping;
 
 pub(crate) use link::{Hook, link_create, link_detach, link_info, link_update};
-pub(crate) use map::{Map, MapInfo, synchronize};
+pub(crate) use map::{Entries, Map, MapInfo, synchronize};
 
 const OBJ_PIN: libc::c_int = 6;
 const OBJ_GET: libc::c_int = 7;
@@ -62,6 +64,19 @@ fn owned(fd: libc::c_int) -> OwnedFd {
 
 fn c_path(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+/// What the kernel says about a program, as far as anybody asks.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct ProgramInfo {
+    kind: u32,
+    id: u32,
+}
+
+/// Number by which the kernel knows a loaded program.
+pub(crate) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+    info::<ProgramInfo>(program).map(|info| info.id)
 }
 
 /// Opens what is pinned at a path.

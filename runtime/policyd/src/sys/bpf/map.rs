@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
+use super::mapping::Mapping;
 use super::{address, command, get, info, number, owned};
 
 const MAP_CREATE: libc::c_int = 0;
@@ -119,6 +120,12 @@ impl Map {
 
     fn number(&self) -> u32 {
         number(self.fd.as_fd())
+    }
+
+    /// The value at an index of an array as memory of this process.
+    pub(crate) fn mapping(&self, index: u32) -> io::Result<Mapping> {
+        let at = u64::from(index) * self.value_size as u64;
+        Mapping::new(self.fd.as_fd(), at, self.value_size)
     }
 
     /// Value of a key.
