@@ -80,14 +80,13 @@ impl Inventory {
             let name = name.strip_suffix('.').unwrap_or(&name);
             let known = self.dns.entry(name.into()).or_default();
             for text in written.value.split_whitespace() {
-                match text.parse::<IpAddr>() {
-                    Ok(address) => known.push(address),
-                    Err(_) => {
-                        let message = format!("`{text}` is no IP address");
-                        let fault = Diagnostic::new(codes::INVALID_INVENTORY, message);
-                        diagnostics.push(fault.label(written.span, ""));
-                    }
+                if let Ok(address) = text.parse::<IpAddr>() {
+                    known.push(address);
+                    continue;
                 }
+                let message = format!("`{text}` is no IP address");
+                let fault = Diagnostic::new(codes::INVALID_INVENTORY, message);
+                diagnostics.push(fault.label(written.span, ""));
             }
             known.sort_unstable();
             known.dedup();

@@ -87,7 +87,7 @@ fn entries(hits: &[Hit<'_>]) -> Vec<Entry> {
 
 /// The entry that answers for one kind, with the demand it has or inherits.
 fn answer(entries: &[Entry], specific: bool) -> Option<Entry> {
-    let mut inherited: Option<Entry> = None;
+    let mut inherited: Option<Demand> = None;
     let mut found: Option<Entry> = None;
     for entry in entries {
         let covering = entries.iter().filter(|other| {
@@ -103,15 +103,13 @@ fn answer(entries: &[Entry], specific: bool) -> Option<Entry> {
         }
         let mut entry = *entry;
         entry.precedence = entry.precedence.max(above);
-        match entry.auth {
-            Some(_) => inherited = Some(entry),
-            None => {
-                let from = inherited;
-                entry.auth = from.and_then(|from| from.auth).map(|demand| Demand {
-                    derived: true,
-                    ..demand
-                });
-            }
+        if entry.auth.is_some() {
+            inherited = entry.auth;
+        } else {
+            entry.auth = inherited.map(|demand| Demand {
+                derived: true,
+                ..demand
+            });
         }
         found = Some(entry);
     }

@@ -31,16 +31,13 @@ impl Names {
 
     /// Those with a name that is selected. Only patterns need to look at every name.
     pub(super) fn matching(&self, fqdn: &Fqdn) -> IdentitySet {
-        let mut found: Vec<u32> = match (&fqdn.name, &fqdn.pattern) {
-            (Some(name), None) => {
-                let found = self.by_name.get(&canonical(name));
-                found.cloned().unwrap_or_default()
-            }
-            _ => {
-                let all = self.by_name.iter();
-                let matching = all.filter(|(name, _)| fqdn.matches(name));
-                matching.flat_map(|(_, list)| list).copied().collect()
-            }
+        let mut found: Vec<u32> = if let (Some(name), None) = (&fqdn.name, &fqdn.pattern) {
+            let found = self.by_name.get(&canonical(name));
+            found.cloned().unwrap_or_default()
+        } else {
+            let all = self.by_name.iter();
+            let matching = all.filter(|(name, _)| fqdn.matches(name));
+            matching.flat_map(|(_, list)| list).copied().collect()
         };
         found.sort_unstable();
         found.dedup();

@@ -15,7 +15,7 @@ pub(super) fn rules(written: &cilium::PortRule, policy: &Policy) -> Option<Rules
     server_names.sort();
     server_names.dedup();
     Some(Rules {
-        content: content(written.rules.as_ref())?,
+        content: content(written.rules.as_ref()),
         server_names,
         listener: match &written.listener {
             Some(listener) => Some(self::listener(listener, policy)?),
@@ -30,14 +30,14 @@ fn some<T>(list: Option<&List<T>>) -> impl Iterator<Item = &T> {
     list.into_iter().flat_map(|list| list.iter())
 }
 
-fn content(written: Option<&cilium::L7>) -> Option<Content> {
+fn content(written: Option<&cilium::L7>) -> Content {
     let Some(written) = written else {
-        return Some(Content::None);
+        return Content::None;
     };
     let http = distinct(some(written.http.as_ref()).map(http));
     let dns = distinct(some(written.dns.as_ref()).map(super::peers::fqdn));
     let kafka = distinct(some(written.kafka.as_ref()).map(kafka));
-    Some(if !http.is_empty() {
+    if !http.is_empty() {
         Content::Http(http)
     } else if !dns.is_empty() {
         Content::Dns(dns)
@@ -48,7 +48,7 @@ fn content(written: Option<&cilium::L7>) -> Option<Content> {
         Content::Generic(Generic { protocol, rules })
     } else {
         Content::None
-    })
+    }
 }
 
 fn kafka(written: &cilium::Kafka) -> Kafka {
