@@ -116,7 +116,7 @@ pub fn check(document: &Document, settings: &Settings) -> Vec<Diagnostic> {
         }
         Object::ClusterNetworkPolicy(policy) => {
             name::check(&document.meta, &mut check);
-            kcnp::policy(policy, &mut check);
+            kcnp::policy(policy, document, &mut check);
         }
         Object::CidrGroup(group) => {
             name::check(&document.meta, &mut check);

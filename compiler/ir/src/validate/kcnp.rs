@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use policyc_diag::{Span, Spanned, codes, suggest};
 use policyc_syntax::ast::kcnp::{Peer, Pods, Policy, Rule, Subject};
-use policyc_syntax::ast::{List, Text};
+use policyc_syntax::ast::{Document, List, Text};
 
 use super::selector::{self, Keys};
 use super::text::shown;
 use super::{Check, cidr};
+use crate::settings::Version;
 
 /// Ports of a rule.
 mod protocols;
 
+/// The first release that reads the kind.
+const SINCE: Version = Version::new(1, 19);
 /// Elements that the schema takes in any list.
 const MOST: usize = 25;
 /// Characters in a rule's name.
@@ -25,7 +28,15 @@ const TIERS: [&str; 2] = ["Admin", "Baseline"];
 const ACTIONS: [&str; 3] = ["Accept", "Deny", "Pass"];
 
 /// `spec` of a ClusterNetworkPolicy.
-pub(super) fn policy(policy: &Policy, check: &mut Check<'_>) {
+pub(super) fn policy(policy: &Policy, document: &Document, check: &mut Check<'_>) {
+    let version = check.settings.version;
+    if version < SINCE {
+        let message = format!("Cilium {version} does not read ClusterNetworkPolicy");
+        let label = format!("from Cilium {SINCE} on");
+        check
+            .fault(codes::NEWER_FIELD, message, document.kind.span, label)
+            .help("a CiliumClusterwideNetworkPolicy is read by every version, but it has no tiers");
+    }
     one_of("tier", policy.tier.as_ref(), &TIERS, check);
     let outside = |priority: &&Spanned<i64>| !(0..=1000).contains(&priority.value);
     if let Some(priority) = policy.priority.as_ref().filter(outside) {

@@ -122,6 +122,22 @@ fn requirements_end_with_1_19() {
 }
 
 #[test]
+fn cluster_network_policies_begin_with_1_19() {
+    let spec = "{tier: Admin, priority: 1, subject: {namespaces: {}}}";
+    let text = object("ClusterNetworkPolicy", spec);
+    for (minor, wanted) in [
+        (18, vec![("E0223", "ClusterNetworkPolicy".to_owned())]),
+        (19, vec![]),
+    ] {
+        let settings = Settings {
+            version: Version::new(1, minor),
+            ..Settings::default()
+        };
+        assert_eq!(faults(&text, settings), wanted, "1.{minor}");
+    }
+}
+
+#[test]
 fn services_with_ports_begin_with_1_18() {
     let entry =
         "{toServices: [{k8sService: {serviceName: a}}], toPorts: [{ports: [{port: '80'}]}]}";
