@@ -54,7 +54,10 @@ fn a_million_packets_are_judged_alike() {
     while done < PACKETS {
         seed += 1;
         done += round(seed, ROUND.min(PACKETS - done), &mut seen);
-        assert!(seed < u64::from(20 * PACKETS / ROUND), "too slow: {done} packets");
+        assert!(
+            seed < u64::from(20 * PACKETS / ROUND),
+            "too slow: {done} packets"
+        );
     }
     println!(
         "{done} packets in {seed} rounds and {:?}: {seen:?}",

@@ -23,10 +23,13 @@ pub(super) fn pods(told: &Told<'_>, selector: &Selector, noun: &str) -> String {
     };
     let all = selector.requirements().iter();
     let reserved = all.clone().any(|one| one.key.source == Source::Reserved);
-    let (namespace, others): (Vec<_>, Vec<_>) = all
-        .filter(|one| !cluster(one))
-        .partition(|one| one.key.is_k8s(NAMESPACE));
-    let others: Vec<_> = others.into_iter().map(bare).collect();
+    let all: Vec<_> = all.filter(|one| !cluster(one)).collect();
+    let (namespace, others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|one| one.key.is_k8s(NAMESPACE));
+    let (of_namespace, others): (Vec<_>, Vec<_>) =
+        others.into_iter().map(bare).partition(|one| one.1);
+    let text = |list: Vec<(String, bool)>| list.into_iter().map(|one| one.0).collect::<Vec<_>>();
+    let (of_namespace, others) = (text(of_namespace), text(others));
     let within: Vec<_> = namespace
         .into_iter()
         .map(|one| match &one.operator {
@@ -41,12 +44,21 @@ pub(super) fn pods(told: &Told<'_>, selector: &Selector, noun: &str) -> String {
         (false, true) => others.join(", "),
         (false, false) => format!("{noun} with {}", others.join(", ")),
     };
-    format!("{what}{}", within.concat())
+    let labelled = match of_namespace.join(", ") {
+        labels if labels.is_empty() => labels,
+        labels => format!(" in namespaces with {labels}"),
+    };
+    format!("{what}{}{labelled}", within.concat())
 }
 
-/// A requirement without its source: pods have labels of Kubernetes, and reserved labels are known by their names.
-fn bare(requirement: &Requirement) -> String {
-    Requirement::new(bare_key(&requirement.key), requirement.operator.clone()).to_string()
+/// A requirement without its source, and whether it is about a label of the namespace: pods have labels of Kubernetes,
+/// and reserved labels are known by their names.
+fn bare(requirement: &Requirement) -> (String, bool) {
+    let key = bare_key(&requirement.key);
+    let of_namespace = key.name.strip_prefix(NAMESPACE_LABELS);
+    let key = of_namespace.map_or_else(|| key.clone(), |name| Key::new(key.source.clone(), name));
+    let text = Requirement::new(key, requirement.operator.clone()).to_string();
+    (text, of_namespace.is_some())
 }
 
 /// A key without a source that goes without saying.

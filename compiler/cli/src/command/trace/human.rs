@@ -226,7 +226,7 @@ fn one_rule(told: &Told<'_>, side: &Side<'_>, examined: &Examined, rule: &Rule, 
         "    {mark} {} {action}{}: {}",
         rule.origin.path,
         level.unwrap_or_default(),
-        words::fit(told, side, examined)
+        words::fit(told, side, examined, rule.action)
     );
     let way = match side.flow.direction {
         Direction::Ingress => "from",

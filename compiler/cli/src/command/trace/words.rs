@@ -5,7 +5,7 @@ use policyc_ir::l7::{Auth, Parser};
 use policyc_ir::model::{Demand, Redirect};
 use policyc_ir::port::{L4, Ports};
 use policyc_ir::print;
-use policyc_ir::rule::{Level, Peer, Peers, Rule, Services};
+use policyc_ir::rule::{Action, Level, Peer, Peers, Rule, Services};
 
 use super::{Side, Told, changes, ends};
 
@@ -56,8 +56,9 @@ fn listed(each: impl ExactSizeIterator<Item = String>, none: &str) -> String {
 }
 
 /// Why a rule matters or not.
-pub(super) fn fit(told: &Told<'_>, side: &Side<'_>, examined: &Examined) -> String {
+pub(super) fn fit(told: &Told<'_>, side: &Side<'_>, examined: &Examined, action: Action) -> String {
     match &examined.needs {
+        _ if examined.matches() && action == Action::Pass => "matches, and passes it on".to_owned(),
         _ if examined.decides => "matches, and decides".to_owned(),
         _ if examined.matches() && side.report.conflict.is_some() => "matches".to_owned(),
         _ if examined.matches() => "matches, but others decide".to_owned(),
