@@ -15,11 +15,15 @@ use crate::exit::{Error, Exit};
 use crate::pipeline::{self, Front};
 use crate::{output, party};
 
+/// What would have to be different, in words.
+mod changes;
+/// Senders, receivers, and who a rule is about, in words.
+mod ends;
 /// For people.
 mod human;
 /// For programs.
 mod json;
-/// What changes, rules and verdicts are in words.
+/// Rules and verdicts in words.
 mod words;
 
 /// One end of the flow.

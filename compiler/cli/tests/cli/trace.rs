@@ -109,6 +109,43 @@ fn every_kind_of_answer() {
 }
 
 #[test]
+fn tiers_and_services_that_do_not_exist() {
+    for (name, policies, flow, code) in [
+        (
+            "tier_passed",
+            "tiers",
+            "--from shop/web --to shop/db --port 5432",
+            0,
+        ),
+        (
+            "tier_denies",
+            "tiers",
+            "--from shop/batch --to shop/db --port 5432",
+            1,
+        ),
+        (
+            "tiers_leave_it_denied",
+            "tiers",
+            "--from shop/api --to shop/db --protocol icmp --port 13",
+            1,
+        ),
+        (
+            "service_is_missing",
+            "services",
+            "--from shop/web --to world-ipv4 --port 443",
+            0,
+        ),
+    ] {
+        let policies = format!("trace/{policies}.yaml");
+        let mut args = vec!["trace", &policies, "--inventory", "trace/inventory.yaml"];
+        args.extend(flow.split(' '));
+        let ran = policyc(&args);
+        assert_eq!(ran.code, code, "{}", ran.all());
+        insta::assert_snapshot!(format!("trace_{name}"), ran.all());
+    }
+}
+
+#[test]
 fn programs_get_the_same_as_json() {
     let ran = trace(
         "--from shop/web --to shop/api --port 9090",

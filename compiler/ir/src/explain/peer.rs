@@ -10,7 +10,7 @@ use crate::label::{Key, Labels, Source};
 use crate::model::{Flow, Model};
 use crate::rule::{Peer, Peers, Rule};
 use crate::selector::{Operator, Selector};
-use crate::universe::Identity;
+use crate::universe::{Identity, RESERVED};
 
 use super::change::{Change, weight};
 
@@ -100,15 +100,27 @@ fn mended(selector: &Selector, labels: &Labels) -> Option<Labels> {
         if requirement.matches(&Labels::new(all.iter().cloned())) {
             continue;
         }
+        if key.source == Source::Reserved && !is_reserved(&key.name) {
+            return None;
+        }
         all.retain(|(label, _)| label.name != key.name);
+        let others = selector.requirements().iter();
+        let others: Vec<_> = others.filter(|one| one.key.name == key.name).collect();
+        let fits = |value: &&Arc<str>| others.iter().all(|one| one.accepts(Some(value)));
         match &requirement.operator {
-            Operator::In(values) => all.push((key, values.first()?.clone())),
+            Operator::In(values) => all.push((key, values.iter().find(fits)?.clone())),
             Operator::Exists => all.push((key, "".into())),
             Operator::NotIn(_) | Operator::DoesNotExist => {}
         }
     }
     let labels = Labels::new(all);
     selector.matches(&labels).then_some(labels)
+}
+
+/// Whether something can have a reserved label; the entity `none` is one that nothing has.
+fn is_reserved(name: &str) -> bool {
+    let mut all = RESERVED.iter().flat_map(|(_, labels)| labels.iter());
+    all.any(|label| *label == name)
 }
 
 /// The block that shares most of its prefix with the peer's.

@@ -9,7 +9,7 @@ use policyc_ir::model::Reason;
 use policyc_ir::print;
 use policyc_ir::rule::{Action, Direction, Rule};
 
-use super::{Side, Told, words};
+use super::{Side, Told, changes, ends, words};
 
 /// Lines of a rule that are quoted.
 const QUOTED: u32 = 8;
@@ -27,7 +27,7 @@ pub(super) fn text(told: &Told<'_>) -> String {
         word(told.allowed())
     );
     for (way, party) in [("from", told.from), ("to", told.to)] {
-        let what = words::identity(told, party.identity);
+        let what = ends::identity(told, party.identity);
         let _ = writeln!(out, "  {way} {}: {what}", party.name);
     }
     if !told.carried {
@@ -226,7 +226,7 @@ fn one_rule(told: &Told<'_>, side: &Side<'_>, examined: &Examined, rule: &Rule, 
         "    {mark} {} {action}{}: {}",
         rule.origin.path,
         level.unwrap_or_default(),
-        words::fit(told, side, examined)
+        words::fit(told, side, examined, rule.action)
     );
     let way = match side.flow.direction {
         Direction::Ingress => "from",
@@ -256,7 +256,7 @@ fn misses(told: &Told<'_>, side: &Side<'_>, out: &mut String) {
             out,
             "    by {}, {place}, if {}",
             rules.name(*rule),
-            words::all(told, side, changes)
+            changes::all(told, side, changes)
         );
     }
 }

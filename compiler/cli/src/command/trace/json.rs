@@ -8,7 +8,7 @@ use policyc_ir::print;
 use policyc_ir::rule::{Action, Direction};
 use serde_json::{Value, json};
 
-use super::{Side, Told, words};
+use super::{Side, Told, changes, words};
 use crate::l7;
 
 /// The whole explanation. A direction whose policy is not asked is null.
@@ -86,12 +86,8 @@ fn place(told: &Told<'_>, id: RuleId) -> Value {
 fn rule(told: &Told<'_>, side: &Side<'_>, examined: &Examined) -> Value {
     let mut value = place(told, examined.rule);
     let rule = told.model.resolved.rules.rule(examined.rule);
-    let needs = examined.needs.as_ref().map(|changes| {
-        let each = changes
-            .iter()
-            .map(|change| words::change(told, side, change));
-        each.collect::<Vec<_>>()
-    });
+    let needs = examined.needs.as_ref();
+    let needs = needs.map(|needs| changes::each(told, side, needs));
     if let (Some(rule), Some(object)) = (rule, value.as_object_mut()) {
         let action = match rule.action {
             Action::Allow => "allow",
@@ -122,11 +118,7 @@ fn rule(told: &Told<'_>, side: &Side<'_>, examined: &Examined) -> Value {
 
 fn near(told: &Told<'_>, side: &Side<'_>, miss: &Miss) -> Value {
     let mut value = place(told, miss.rule);
-    let changes: Vec<_> = miss
-        .changes
-        .iter()
-        .map(|change| words::change(told, side, change))
-        .collect();
+    let changes = changes::each(told, side, &miss.changes);
     if let Some(object) = value.as_object_mut() {
         object.insert("if".to_owned(), changes.into());
     }
