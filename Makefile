@@ -35,7 +35,7 @@ bench-datapath:
 ebpf-check:
 	$(CARGO) dev ebpf --check
 
-# Time and memory of the compiler over growing clusters, as the tables of docs/performance.md. Takes five minutes.
+# Time and memory of the compiler over growing clusters, as the tables of docs/performance.md. Takes three minutes.
 bench:
 	$(CARGO) bench --locked --package policy-dev --bench pipeline
 

@@ -42,8 +42,8 @@ fn main() {
     let home = cells::folder().join("criterion");
     let mut criterion = Criterion::default()
         .sample_size(10)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(3))
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
         .output_directory(&home)
         .configure_from_args();
     for cell in &cells {
