@@ -25,7 +25,7 @@ use crate::naive::{Answer, Shown, World};
 /// How much of the language the model speaks.
 const LANGUAGE: Language = Language {
     rich: true,
-    tiers: false,
+    tiers: true,
 };
 
 /// Flows that a run compares at least.

@@ -6,7 +6,6 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::strategy::Union;
 
 use super::{Language, NAMESPACES};
 
@@ -267,22 +266,18 @@ fn service() -> impl Strategy<Value = Service> {
 }
 
 fn pod() -> impl Strategy<Value = Pod> {
-    let key = Union::new_weighted(vec![
-        (12, select(vec!["app", "tier"]).boxed()),
-        (
-            1,
-            select(vec![
-                "pod-template-hash",
-                "host",
-                "init",
-                "io.cilium.k8s.policy.cluster",
-            ])
-            .boxed(),
-        ),
+    let usual = (select(vec!["app", "tier"]), select(vec!["a", "b", ""]));
+    let special = select(vec![
+        ("k8s-app", "kube-dns"),
+        ("k8s-app", "kube-dns"),
+        ("pod-template-hash", "a"),
+        ("host", ""),
+        ("init", "b"),
+        ("io.cilium.k8s.policy.cluster", "a"),
     ]);
-    let labels = vec((key, select(vec!["a", "b", ""])), 0..3);
+    let labels = vec(prop_oneof![8 => usual, 1 => special], 0..3);
     let port = (
-        select(vec!["http", "dns"]),
+        select(vec!["http", "dns", "dns-tcp"]),
         select(vec!["TCP", "UDP"]),
         select(vec![80, 8080, 53]),
     );

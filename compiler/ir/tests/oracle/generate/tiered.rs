@@ -29,7 +29,7 @@ fn pods() -> impl Strategy<Value = String> {
         .prop_map(|(spaces, pods)| format!("{{namespaceSelector: {spaces}, podSelector: {pods}}}"))
 }
 
-fn rule(egress: bool) -> impl Strategy<Value = String> {
+fn rule(egress: bool) -> BoxedStrategy<String> {
     let action = select(vec!["Accept", "Deny", "Pass"]);
     let insiders = prop_oneof![
         kubernetes_selector().prop_map(|spaces| format!("{{namespaces: {spaces}}}")),
@@ -56,10 +56,24 @@ fn rule(egress: bool) -> impl Strategy<Value = String> {
     } else {
         inside.boxed()
     };
-    (action, both).prop_map(move |(action, (peers, protocols))| {
+    let written = move |action: &str, peers: &str, protocols: Option<String>| {
         let protocols = protocols.map_or(String::new(), |list| format!(", protocols: {list}"));
         format!("{{action: {action}, {side}: {peers}{protocols}}}")
-    })
+    };
+    let any = (action, both)
+        .prop_map(move |(action, (peers, protocols))| written(action, &peers, protocols));
+    if !egress {
+        return any.boxed();
+    }
+    let names = select(vec![
+        "[{domainNames: [\"*.example.com\"]}]",
+        "[{domainNames: [a.example.com, other.example.org]}]",
+        "[{domainNames: [example.com]}, {networks: [10.1.0.0/16]}]",
+    ]);
+    let protocols = option::weighted(0.4, filled(protocol(false)));
+    let by_name =
+        (names, protocols).prop_map(move |(names, protocols)| written("Accept", names, protocols));
+    prop_oneof![5 => any, 1 => by_name].boxed()
 }
 
 fn protocol(named: bool) -> impl Strategy<Value = String> {

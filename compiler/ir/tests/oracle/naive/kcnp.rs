@@ -109,19 +109,13 @@ impl World<'_> {
         let mut dns = vec![labels::equals("k8s", "k8s-app", "kube-dns")];
         dns.extend(self.settings.default_local_cluster.then(|| self.local()));
         dns.sort();
-        let named = |name: &str, protocol| {
-            (
-                Service {
-                    protocol,
-                    port: Port::Named(name.to_owned(), 0),
-                },
-                proxy.clone(),
-            )
+        let named = |(name, protocol): (&str, u8)| {
+            let port = Port::Named(name.to_owned(), 0);
+            (Service { protocol, port }, proxy.clone())
         };
-        Some((
-            Select::Labels(dns),
-            vec![named("dns", 17), named("dns-tcp", 6)],
-        ))
+        let ports = ["dns", "dns-tcp"].into_iter();
+        let ports = ports.flat_map(|name| [6, 17, 132].map(|protocol| (name, protocol)));
+        Some((Select::Labels(dns), ports.map(named).collect()))
     }
 }
 
