@@ -278,9 +278,10 @@ struct Daemon {
 impl Daemon {
     fn reload(&self) -> io::Result<()> {
         let id = self.child.id().to_string();
-        match Command::new("kill").args(["-HUP", &id]).status()?.success() {
-            true => Ok(()),
-            false => Err(io::Error::other("the daemon is gone")),
+        if Command::new("kill").args(["-HUP", &id]).status()?.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other("the daemon is gone"))
         }
     }
 
