@@ -85,14 +85,18 @@ pub const fn advance(state: u64) -> u64 {
 
 /// Identity and port that a random number stands for. One in eight is of any identity, one in eight has any port.
 #[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "as many bits as are wanted, and numbers below limits of that many"
+)]
 pub const fn key(config: &Config, random: u64) -> (u32, u16) {
-    let (high, low) = (random >> 40, random >> 16 & 0xff_ffff);
+    let (high, low) = (random >> 40, (random >> 16) & 0xff_ffff);
     let identity = if random >> 61 == 0 {
         scale(high, config.identities)
     } else {
         1 + scale(high, config.named) * config.stride
     };
-    let port = if random >> 58 & 7 == 0 {
+    let port = if (random >> 58).is_multiple_of(8) {
         low as u16
     } else {
         PORT_FIRST + scale(low, config.ports) as u16 * PORT_STEP
@@ -102,6 +106,7 @@ pub const fn key(config: &Config, random: u64) -> (u32, u16) {
 
 /// A number below `limit`, from one of 24 bits.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "it is below a `u32`")]
 const fn scale(random: u64, limit: u32) -> u32 {
-    ((random & 0xff_ffff) * limit as u64 >> 24) as u32
+    (((random & 0xff_ffff) * limit as u64) >> 24) as u32
 }

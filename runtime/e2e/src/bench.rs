@@ -21,17 +21,31 @@ use std::path::Path;
 
 pub use report::Report;
 
-/// Measures everything, and writes a table and one line of JSON. `policyd` is the daemon's program.
+/// What can be measured by itself.
+pub const PARTS: [&str; 3] = ["decisions", "packets", "replacement"];
+
+/// Measures some of [`PARTS`], or all if none is named, and writes a table and one line of JSON. `policyd` is the
+/// daemon's program.
 ///
 /// # Errors
-/// If the kernel refuses something, or both ways of deciding disagree.
-pub fn run(policyd: &Path, out: &mut dyn Write) -> io::Result<()> {
-    let report = Report {
-        machine: report::machine(),
-        decisions: decide::measure(out)?,
-        packets: whole::measure()?,
-        replacement: node::measure(policyd)?,
-    };
+/// If a part is unknown, the kernel refuses something, or both ways of deciding disagree.
+pub fn run(policyd: &Path, parts: &[String], out: &mut dyn Write) -> io::Result<()> {
+    if let Some(unknown) = parts.iter().find(|part| !PARTS.contains(&part.as_str())) {
+        return Err(io::Error::other(format!(
+            "`{unknown}` is not one of {PARTS:?}"
+        )));
+    }
+    let is_wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    let mut report = Report::new();
+    if is_wanted("decisions") {
+        report.decisions = decide::measure(out)?;
+    }
+    if is_wanted("packets") {
+        report.packets = whole::measure()?;
+    }
+    if is_wanted("replacement") {
+        report.replacement = Some(node::measure(policyd)?);
+    }
     report.write(out)
 }
 

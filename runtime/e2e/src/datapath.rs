@@ -6,11 +6,12 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use aya::maps::lpm_trie::{Key as LpmKey, LpmTrie};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{SchedClassifier, TcAttachType, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 use policy_abi::conntrack::{Entry, Key};
 use policy_abi::control::Control;
+use policy_abi::event::Event;
 use policy_abi::ipcache::{HostKey, PREFIX_BASE, PrefixKey, V4, V6};
 use policy_abi::reason::{self, Counter, RECORDS_COUNTED, Reason};
 
@@ -74,6 +75,7 @@ pub struct Datapath {
     /// Nanoseconds of a tick as the kernel has it, and as the programs are told.
     kernel_tick: u64,
     tick: u64,
+    events: u32,
 }
 
 impl Datapath {
@@ -91,6 +93,7 @@ impl Datapath {
             ebpf,
             kernel_tick: tick,
             tick,
+            events: 0,
         })
     }
 
@@ -124,6 +127,22 @@ impl Datapath {
         Ok(())
     }
 
+    /// Has the generations that are put into force from now on report this many events per second and CPU.
+    pub fn report(&mut self, events: u32) {
+        self.events = events;
+    }
+
+    /// Events since the last call.
+    pub fn events(&mut self) -> io::Result<Vec<Event>> {
+        let map = self.ebpf.map_mut("EVENTS").ok_or_else(missing)?;
+        let mut ring = RingBuf::try_from(map).map_err(io::Error::other)?;
+        let mut events = Vec::new();
+        while let Some(item) = ring.next() {
+            events.push(Event::from_bytes(&item).ok_or_else(missing)?);
+        }
+        Ok(events)
+    }
+
     /// Puts tables into a slot and, with `generation` not 0, into force.
     pub fn install(&mut self, generation: u64, arena: &Arena) -> io::Result<()> {
         let slot = usize::try_from(generation & 1).map_err(io::Error::other)?;
@@ -133,6 +152,7 @@ impl Datapath {
         let control = Control {
             generation,
             tick: self.tick,
+            events: self.events,
             ..Control::default()
         };
         self.array::<Control>("CONTROL")?

@@ -11,7 +11,7 @@ impl Numbers {
     }
 
     /// The next 48 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -20,7 +20,7 @@ impl Numbers {
 
     /// A number below a limit that the type can hold; 0 otherwise.
     pub fn below<T: TryFrom<u64> + Default>(&mut self, limit: u64) -> T {
-        T::try_from(self.next() % limit.max(1)).unwrap_or_default()
+        T::try_from(self.draw() % limit.max(1)).unwrap_or_default()
     }
 
     /// Whether something happens that happens once in `times`.

@@ -26,3 +26,8 @@ macro_rules! require_root {
         }
     };
 }
+
+/// Keeps the calling thread on the CPU it is on, and so the programs that it runs.
+pub fn stay_on_one_cpu() -> std::io::Result<()> {
+    sys::stay_on_one_cpu()
+}

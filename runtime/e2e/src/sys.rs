@@ -35,6 +35,20 @@ pub(crate) fn tick() -> io::Result<u64> {
     u64::try_from(resolution.tv_nsec).map_err(io::Error::other)
 }
 
+/// Keeps the calling thread on the CPU it is on.
+pub(crate) fn stay_on_one_cpu() -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    let cpu = checked(unsafe { libc::sched_getcpu() })?;
+    // SAFETY: all-zero bytes are a valid set of CPUs, the empty one.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    let cpu = usize::try_from(cpu).map_err(io::Error::other)?;
+    // SAFETY: the set is writable, and the function checks the number against its size.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the set has the size given and outlives the call.
+    checked(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) })
+        .map(|_| ())
+}
+
 /// Nanoseconds since the start of the kernel, as its timer counts them.
 pub(crate) fn monotonic() -> io::Result<u64> {
     // SAFETY: all-zero bytes are a valid `timespec`, a struct of integers.

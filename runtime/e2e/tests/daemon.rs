@@ -306,6 +306,69 @@ fn status_counts_by_rule_and_reason() {
 }
 
 #[test]
+fn events_tell_who_was_dropped_by_what() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    assert_eq!(node.command(&["events", "--no-follow"], false).code, 2);
+    assert_eq!(node.once().code, 0);
+    node.expect([Answered, Silent]);
+    let events = node.events();
+    let found = |pod: &str, verdict: &str, port: u16| {
+        let is_it = |event: &&serde_json::Value| {
+            event["pod"] == pod && event["verdict"] == verdict && event["destination_port"] == port
+        };
+        events
+            .iter()
+            .find(is_it)
+            .unwrap_or_else(|| panic!("{events:?}"))
+            .clone()
+    };
+    let passed = found("shop/web", "passed", 80);
+    assert_eq!(passed["rule"]["name"], "cnp shop/web ingress[0]");
+    assert_eq!(passed["peer"]["labels"], "app=client");
+    assert_eq!(passed["direction"], "to-pod");
+    found("shop/client", "passed", 81);
+    let dropped = found("shop/web", "dropped", 81);
+    assert_eq!(dropped["reason"], "default-deny");
+    assert_eq!(dropped["protocol"], "tcp");
+    // What was read is gone.
+    assert_eq!(node.events(), Vec::<serde_json::Value>::new());
+}
+
+#[test]
+fn audited_pods_are_reached_and_reported() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    node.audit("shop/web");
+    let outcome = node.once();
+    assert!(
+        outcome.stderr.contains("1 pods are in audit mode"),
+        "{}",
+        outcome.stderr
+    );
+    node.expect([Answered, Answered]);
+    let audited: Vec<_> = node
+        .events()
+        .into_iter()
+        .filter(|event| event["verdict"] == "audited")
+        .collect();
+    assert!(!audited.is_empty());
+    assert!(
+        audited
+            .iter()
+            .all(|event| event["policy"] == "default-deny" && event["pod"] == "shop/web")
+    );
+    let status = node.status();
+    assert_eq!(status["endpoints"][0]["audit"], false);
+    assert_eq!(status["endpoints"][1]["audit"], true);
+    node.configure(&[("pod0", "shop/client"), ("pod1", "shop/web")]);
+    assert_eq!(node.once().code, 0);
+    node.expect([Answered, Silent]);
+}
+
+#[test]
 fn plan_tells_and_touches_nothing() {
     policyd_e2e::require_root!();
     let node = Node::new();

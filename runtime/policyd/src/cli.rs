@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, default_events, default_pin_dir, default_state_dir};
 use crate::detach;
+use crate::events;
 use crate::failure::Failure;
 use crate::open::{self, Believed};
 use crate::plan::Plan;
@@ -49,6 +50,15 @@ enum Command {
         #[command(flatten)]
         input: Input,
     },
+    /// Print new connections and drops, one JSON object a line, those that nobody has read yet first.
+    Events {
+        /// Configuration file; without it the default folders are looked at.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// End when there are no more instead of waiting for others.
+        #[arg(long)]
+        no_follow: bool,
+    },
     /// Remove programs and maps; traffic is no longer filtered.
     Detach {
         /// Configuration file.
@@ -79,11 +89,16 @@ enum Format {
     Json,
 }
 
-/// Does what the command line asks for and returns what to print. `log` gets the lines of a running daemon.
+/// Does what the command line asks for and returns what to print. `log` gets the lines of a running daemon, `print`
+/// those that come one by one; it says whether anybody listens.
 ///
 /// # Errors
 /// The failure, with the exit code it means.
-pub fn execute(cli: Cli, log: &mut dyn FnMut(String)) -> Result<String, Failure> {
+pub fn execute(
+    cli: Cli,
+    print: &mut dyn FnMut(&str) -> bool,
+    log: &mut dyn FnMut(String),
+) -> Result<String, Failure> {
     match cli.command {
         Command::Run {
             input:
@@ -107,6 +122,10 @@ pub fn execute(cli: Cli, log: &mut dyn FnMut(String)) -> Result<String, Failure>
         .map(|()| String::new()),
         Command::Status { config, format } => status(config, format),
         Command::Plan { input } => plan(&input),
+        Command::Events { config, no_follow } => {
+            events::read(&folders(config)?, !no_follow, print)?;
+            Ok(String::new())
+        }
         Command::Detach { config } => {
             detach::detach(&Config::read(&config)?)?;
             Ok("detached; traffic is no longer filtered\n".to_owned())
@@ -114,19 +133,23 @@ pub fn execute(cli: Cli, log: &mut dyn FnMut(String)) -> Result<String, Failure>
     }
 }
 
-fn status(config: Option<PathBuf>, format: Format) -> Result<String, Failure> {
-    let config = match config {
-        Some(path) => Config::read(&path)?,
-        None => Config {
+/// The configuration, or one that has the default folders.
+fn folders(config: Option<PathBuf>) -> Result<Config, Failure> {
+    match config {
+        Some(path) => Config::read(&path),
+        None => Ok(Config {
             node: String::new(),
             pin_dir: default_pin_dir(),
             state_dir: default_state_dir(),
             audit: false,
             events_per_second: default_events(),
             endpoints: Vec::new(),
-        },
-    };
-    let status = Status::read(&config)?;
+        }),
+    }
+}
+
+fn status(config: Option<PathBuf>, format: Format) -> Result<String, Failure> {
+    let status = Status::read(&folders(config)?)?;
     match (status, format) {
         (Some(status), Format::Human) => Ok(status.to_string()),
         (Some(status), Format::Json) => Ok(status.to_json()? + "\n"),

@@ -5,13 +5,17 @@
     reason = "the one place that prints"
 )]
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
 use policyd::cli::{Cli, execute};
 
 fn main() -> ExitCode {
-    match execute(Cli::parse(), &mut |line| eprintln!("policyd: {line}")) {
+    let mut print = |line: &str| writeln!(std::io::stdout(), "{line}").is_ok();
+    match execute(Cli::parse(), &mut print, &mut |line| {
+        eprintln!("policyd: {line}");
+    }) {
         Ok(text) => {
             print!("{text}");
             ExitCode::SUCCESS

@@ -182,6 +182,12 @@ impl Daemon {
         }
         let outcome = attach::attach(&self.pins, loaded, plan)?;
         let (revision, pods) = (accepted.revision, plan.attachments.len());
+        let audited = plan.attachments.iter().filter(|pod| pod.audit).count();
+        if audited > 0 {
+            log(format!(
+                "{audited} pods are in audit mode: what the policy would drop passes"
+            ));
+        }
         log(format!(
             "generation {generation} in force: revision {revision}, {pods} pods; links: {} made, {} adopted, {} removed",
             outcome.made, outcome.adopted, outcome.removed

@@ -41,7 +41,19 @@ impl State {
     /// # Errors
     /// If another process holds the lock, or the folder cannot be made.
     pub fn lock(&self) -> Result<File, Failure> {
-        let path = self.folder.join("lock");
+        self.lock_file("lock", "another policyd is running")
+    }
+
+    /// Locks the reading of events for as long as the file returned lives.
+    ///
+    /// # Errors
+    /// If another process reads them, or the folder cannot be made.
+    pub fn lock_events(&self) -> Result<File, Failure> {
+        self.lock_file("events.lock", "another `policyd events` is running")
+    }
+
+    fn lock_file(&self, name: &str, taken: &str) -> Result<File, Failure> {
+        let path = self.folder.join(name);
         let fail = |error: std::io::Error| {
             Failure::usage(format!("`{}` cannot be used: {error}", path.display()))
         };
@@ -50,7 +62,7 @@ impl State {
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
-                "another policyd is running with state folder `{}`; stop it first",
+                "{taken} with state folder `{}`; stop it first",
                 self.folder.display()
             ))),
             Err(TryLockError::Error(error)) => Err(fail(error)),

@@ -58,6 +58,8 @@ pub struct EndpointStatus {
     pub ipv6: Option<Ipv6Addr>,
     /// Its identity index.
     pub identity: u32,
+    /// Whether it is in audit mode: what the policy would drop passes.
+    pub audit: bool,
 }
 
 /// Packets and bytes.
@@ -214,6 +216,7 @@ fn endpoint_status(tables: &[u8], at: u32, pins: &Pins, names: &[&str]) -> Endpo
         ipv4: (flags & endpoint::HAS_IPV4 != 0).then(|| field(endpoint::IPV4).to_le_bytes().into()),
         ipv6: (flags & endpoint::HAS_IPV6 != 0).then(|| ipv6.into()),
         identity: field(endpoint::IDENTITY),
+        audit: flags & endpoint::AUDIT != 0,
     }
 }
 

@@ -35,7 +35,7 @@ impl Case {
     fn ports(self) -> u32 {
         match self.entries {
             ..1_000 => 12,
-            ..50_000 => 64,
+            1_000..50_000 => 64,
             _ => 128,
         }
     }
@@ -59,7 +59,7 @@ impl Case {
     }
 
     /// Rule and precedence of an identity's class (0 is "any") and a port.
-    fn entry(self, class: u32, port: u32) -> (u32, u32) {
+    fn entry(class: u32, port: u32) -> (u32, u32) {
         let mixed = (u64::from(class) << 32 | u64::from(port))
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             .rotate_left(29)
@@ -70,8 +70,8 @@ impl Case {
     }
 
     /// Rule that decides: the higher precedence wins, then the more specific entry.
-    fn decide(self, class: u32, port: u32) -> u32 {
-        let (own, any) = (self.entry(class, port), self.entry(0, port));
+    fn decide(class: u32, port: u32) -> u32 {
+        let (own, any) = (Self::entry(class, port), Self::entry(0, port));
         if class == 0 || any.1 > own.1 {
             any.0
         } else {
@@ -87,7 +87,7 @@ impl Case {
     pub(super) fn prefixes(self) -> Vec<(u32, PolicyKey, PolicyValue)> {
         let config = self.config(0, 0);
         let entry = |class: u32, number: u32| {
-            let (rule, precedence) = self.entry(class, number);
+            let (rule, precedence) = Self::entry(class, number);
             let identity = if class == 0 {
                 0
             } else {
@@ -132,7 +132,7 @@ impl Case {
         }
         let record = |rule: u32| FIRST_RULE + u16::try_from(rule).unwrap_or_default();
         let row = |class: u32| {
-            let decided = (0..self.ports()).map(|number| record(self.decide(class, number)));
+            let decided = (0..self.ports()).map(|number| record(Self::decide(class, number)));
             std::iter::once(1).chain(decided).collect()
         };
         let image = Image {
@@ -144,7 +144,7 @@ impl Case {
     }
 
     /// What all decisions of a run fold to, worked out here.
-    pub(super) fn expected(self, arena: &Arena, config: &Config) -> u64 {
+    pub(super) fn expected(arena: &Arena, config: &Config) -> u64 {
         use policy_abi::bench::{advance, key};
         let tables = arena.bytes();
         let image = tables.u32(header::IMAGES_AT);

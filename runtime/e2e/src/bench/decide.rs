@@ -166,7 +166,7 @@ impl Bench {
     fn compare(&mut self, case: Case, arena: &Arena) -> io::Result<()> {
         for seed in 1..200 {
             let config = case.config(seed, DECISIONS);
-            let expected = case.expected(arena, &config);
+            let expected = Case::expected(arena, &config);
             for program in ["tables", "reference"] {
                 self.configure(config)?;
                 self.run(program, 1)?;

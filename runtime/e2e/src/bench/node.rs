@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use policy_abi::arena::{Read as _, header, record};
 use policy_abi::proto;
@@ -28,8 +28,8 @@ const IDENTITIES: u32 = 20_000;
 const NAMED: u32 = 32;
 const PORTS: u32 = 8;
 /// Replacements that are measured, after those that are not.
-const REPLACEMENTS: u64 = 20;
-const WARM_UP: u64 = 3;
+const REPLACEMENTS: u16 = 20;
+const WARM_UP: u16 = 3;
 
 /// Milliseconds of replacing a node's policy.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Replacement {
     /// From the signal to the new generation in force at every pod, the reading and checking of the bundle included.
     pub median: f64,
     pub most: f64,
+    /// Time that the daemon had a processor for it, which other things going on do not change.
+    pub processor: f64,
     /// The first start: loading programs, making maps, attaching.
     pub first: f64,
     /// Bytes of the bundle, and of the tables in it.
@@ -49,8 +51,13 @@ impl fmt::Display for Replacement {
         write!(
             out,
             "replacing the policy of {PODS} pods ({IDENTITIES} identities and addresses, {} bytes of tables, {} of \
-             bundle): median {:.1} ms, most {:.1} ms; first start {:.0} ms",
-            self.tables_bytes, self.bundle_bytes, self.median, self.most, self.first
+             bundle): median {:.1} ms, most {:.1} ms, {:.1} ms of them on a processor; first start {:.0} ms",
+            self.tables_bytes,
+            self.bundle_bytes,
+            self.median,
+            self.most,
+            self.processor,
+            self.first
         )
     }
 }
@@ -64,6 +71,7 @@ impl Replacement {
             "bundle_bytes": self.bundle_bytes,
             "median_ms": self.median,
             "most_ms": self.most,
+            "processor_ms": self.processor,
             "first_start_ms": self.first,
         })
     }
@@ -79,19 +87,21 @@ pub(super) fn measure(policyd: &Path) -> io::Result<Replacement> {
     let mut daemon = node.start()?;
     daemon.wait_for(1)?;
     let first = start.elapsed().as_secs_f64() * 1e3;
-    let mut times = Vec::new();
-    for revision in 2..=1 + WARM_UP + REPLACEMENTS {
+    let (mut times, before) = (Vec::new(), daemon.processor()?);
+    for revision in (2..).take(usize::from(WARM_UP + REPLACEMENTS)) {
         node.write(&contents, revision)?;
         let start = Instant::now();
         daemon.reload()?;
         daemon.wait_for(revision)?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    let times: Vec<f64> = times.into_iter().skip(3).collect();
+    let processor = (daemon.processor()? - before) / f64::from(WARM_UP + REPLACEMENTS);
+    let times: Vec<f64> = times.into_iter().skip(WARM_UP.into()).collect();
     let most = times.iter().copied().fold(0.0, f64::max);
     Ok(Replacement {
         median: median(times),
         most,
+        processor,
         first,
         bundle_bytes,
         tables_bytes,
@@ -268,10 +278,22 @@ struct Daemon {
 impl Daemon {
     fn reload(&self) -> io::Result<()> {
         let id = self.child.id().to_string();
-        match Command::new("kill").args(["-HUP", &id]).status()?.success() {
-            true => Ok(()),
-            false => Err(io::Error::other("the daemon is gone")),
+        if Command::new("kill").args(["-HUP", &id]).status()?.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other("the daemon is gone"))
         }
+    }
+
+    /// Milliseconds that it has had a processor.
+    fn processor(&self) -> io::Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/schedstat", self.child.id()))?;
+        let nanoseconds = text
+            .split(' ')
+            .next()
+            .and_then(|number| number.parse().ok());
+        let nanoseconds: u64 = nanoseconds.ok_or_else(|| io::Error::other("no such file"))?;
+        Ok(Duration::from_nanos(nanoseconds).as_secs_f64() * 1e3)
     }
 
     fn wait_for(&mut self, revision: u64) -> io::Result<()> {

@@ -19,10 +19,20 @@ pub struct Report {
     /// Whole packets.
     pub packets: Vec<Packet>,
     /// Replacing the policy of a node.
-    pub replacement: Replacement,
+    pub replacement: Option<Replacement>,
 }
 
 impl Report {
+    /// Nothing yet, on this machine.
+    pub(super) fn new() -> Self {
+        Self {
+            machine: machine(),
+            decisions: Vec::new(),
+            packets: Vec::new(),
+            replacement: None,
+        }
+    }
+
     /// Writes tables, and everything again as one line of JSON.
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\n{}\n", self.machine)?;
@@ -74,7 +84,10 @@ impl Report {
                 row.name, row.warm, cold
             )?;
         }
-        writeln!(out, "\n{}\n", self.replacement)?;
+        if let Some(replacement) = &self.replacement {
+            writeln!(out, "\n{replacement}")?;
+        }
+        writeln!(out)?;
         writeln!(out, "{}", self.json())
     }
 
@@ -83,13 +96,13 @@ impl Report {
             "machine": self.machine,
             "decisions": self.decisions.iter().map(Decision::json).collect::<Vec<_>>(),
             "packets": self.packets.iter().map(Packet::json).collect::<Vec<_>>(),
-            "replacement": self.replacement.json(),
+            "replacement": self.replacement.as_ref().map(Replacement::json),
         })
     }
 }
 
 /// Processor and kernel, as far as they say.
-pub(super) fn machine() -> String {
+fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
         let line = cpus.lines().find(|line| line.starts_with(name));

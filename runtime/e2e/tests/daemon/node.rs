@@ -117,6 +117,24 @@ impl Node {
         fs::write(self.folder.join("config.toml"), text).unwrap();
     }
 
+    /// Puts a pod into audit mode, which has to be the last one configured.
+    pub(crate) fn audit(&self, pod: &str) {
+        let path = self.folder.join("config.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.trim_end().ends_with(&format!("pod = '{pod}'")));
+        fs::write(path, text + "audit = true\n").unwrap();
+    }
+
+    /// Events that nobody has read yet.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let outcome = self.command(&["events", "--no-follow"], false);
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        let lines = outcome.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
     /// A bundle in which the client may reach these ports of the server.
     pub(crate) fn write_bundle(&self, revision: u64, ports: &[u16], key: Option<&SigningKey>) {
         let file = encode(&self.contents(revision, ports), key).unwrap();

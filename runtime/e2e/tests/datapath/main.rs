@@ -14,6 +14,8 @@ mod addresses;
 mod cost;
 /// ICMP errors about known connections.
 mod errors;
+/// New connections and drops as they are reported, and audit mode.
+mod events;
 /// Packets in pieces.
 mod fragments;
 /// Headers of all kinds, whole and broken.

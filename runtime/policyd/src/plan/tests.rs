@@ -79,7 +79,7 @@ fn only_this_nodes_addresses_are_the_host() {
         with(&contents, &config, |plan| {
             let addresses = plan.unwrap().addresses;
             assert_eq!((addresses.hosts.len(), addresses.prefixes.len()), (4, 1));
-            let node_address = [&[192, 0, 2, 1][..], &[0; 12], &[4, 0, 0, 0]].concat();
+            let node_address = [&[192, 0, 2, 1][..], &[0; 12], &[4, 0, 0, 0, 0, 0, 0, 0]].concat();
             let found = addresses
                 .hosts
                 .iter()

@@ -62,7 +62,8 @@ fn write_endpoint(out: &mut fmt::Formatter<'_>, endpoint: &EndpointStatus) -> fm
     endpoint
         .ipv6
         .map_or(Ok(()), |address| write!(out, " {address}"))?;
-    writeln!(out, " identity {}", endpoint.identity)
+    let audit = if endpoint.audit { " AUDIT ONLY" } else { "" };
+    writeln!(out, " identity {}{audit}", endpoint.identity)
 }
 
 fn write_count(out: &mut fmt::Formatter<'_>, name: &str, count: Count) -> fmt::Result {

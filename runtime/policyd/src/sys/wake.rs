@@ -85,6 +85,22 @@ impl Wakes {
     }
 }
 
+/// Waits at most `timeout` milliseconds until there is something to read.
+pub(crate) fn readable(fd: &impl AsRawFd, timeout: i32) -> io::Result<()> {
+    let mut fds = [libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    }];
+    // SAFETY: the array has the length given and the descriptor is open.
+    let ready = unsafe { libc::poll(fds.as_mut_ptr(), 1, timeout) };
+    let error = io::Error::last_os_error();
+    if ready < 0 && error.kind() != io::ErrorKind::Interrupted {
+        return Err(error);
+    }
+    Ok(())
+}
+
 fn read(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer has the length given.
     let length = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };

@@ -1,0 +1,94 @@
+//! Names of pods, rules and identities: those of the bundle in force.
+
+use policy_abi::event::Event;
+use policy_bundle::{Bundle, Trust};
+
+use crate::failure::Failure;
+use crate::maps::Maps;
+use crate::state::State;
+
+/// A rule as people know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rule {
+    pub(super) key: String,
+    pub(super) name: String,
+    pub(super) file: String,
+    pub(super) line: u32,
+}
+
+/// Names of one generation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    generation: u64,
+    pods: Vec<String>,
+    rules: Vec<Rule>,
+    identities: Vec<String>,
+}
+
+impl Table {
+    pub(super) fn pod(&self, event: &Event) -> Option<&str> {
+        self.pods.get(event.endpoint as usize).map(String::as_str)
+    }
+
+    pub(super) fn rule(&self, event: &Event) -> Option<&Rule> {
+        self.rules.get(event.rule as usize)
+    }
+
+    pub(super) fn identity(&self, event: &Event) -> Option<&str> {
+        self.identities
+            .get(event.identity as usize)
+            .map(String::as_str)
+    }
+}
+
+/// The names last needed.
+#[derive(Debug)]
+pub(super) struct Names {
+    state: State,
+    table: Table,
+}
+
+impl Names {
+    pub(super) fn new(state: State) -> Self {
+        Self {
+            state,
+            table: Table::default(),
+        }
+    }
+
+    /// Names for an event, `None` if it is of a generation that is no longer in force.
+    pub(super) fn of(&mut self, event: &Event, maps: &Maps) -> Result<Option<&Table>, Failure> {
+        if self.table.generation != event.generation {
+            let control = maps.control()?;
+            if control.generation != event.generation {
+                return Ok(None);
+            }
+            self.table = self.load(control.generation, &control.digest)?;
+        }
+        Ok(Some(&self.table))
+    }
+
+    /// The copy of the bundle needs no signature: the kernel vouches for its digest. Without a copy there are no names.
+    fn load(&self, generation: u64, digest: &[u8; 32]) -> Result<Table, Failure> {
+        let bytes = self.state.bundle()?.unwrap_or_default();
+        let bundle = Bundle::open(&bytes, &Trust::DoNotCheckSignature).ok();
+        let Some(bundle) = bundle.filter(|bundle| bundle.digest() == *digest) else {
+            return Ok(Table {
+                generation,
+                ..Table::default()
+            });
+        };
+        let rule = |rule: policy_bundle::Rule<'_>| Rule {
+            key: rule.key.to_owned(),
+            name: rule.name.to_owned(),
+            file: rule.file.to_owned(),
+            line: rule.line,
+        };
+        Ok(Table {
+            generation,
+            pods: bundle.endpoints().map(|pod| pod.name.to_owned()).collect(),
+            rules: bundle.rules().map(rule).collect(),
+            identities: bundle.identities().map(str::to_owned).collect(),
+        })
+    }
+}
