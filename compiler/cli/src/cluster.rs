@@ -13,12 +13,15 @@ use crate::input;
 mod file;
 /// The settings that change what policies mean, with their names and effects.
 mod keys;
+/// Selectors that questions about all possible flows would get wrong in a cluster.
+mod questions;
 /// What files and options make of the settings.
 #[cfg(test)]
 mod tests;
 /// Policies of kinds that the cluster does not watch.
 mod unwatched;
 
+pub(crate) use questions::beyond;
 pub(crate) use unwatched::unwatched;
 
 /// The settings that options and their file stand for, and what is wrong with the file.

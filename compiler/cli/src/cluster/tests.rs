@@ -328,24 +328,21 @@ fn the_page_lists_every_setting() {
 
 #[test]
 fn hostile_files_are_findings() {
-    let bomb = format!(
-        "a0: &a0 [x]\n{}labels: *a30\n",
-        (1..=30)
-            .map(|at| format!("a{at}: &a{at} [*a{0}, *a{0}]\n", at - 1))
-            .collect::<String>()
-    );
+    let mut bomb = "a0: &a0 [x]\n".to_owned();
+    for at in 1..=30 {
+        let before = at - 1;
+        let line = format!("a{at}: &a{at} [*a{before}, *a{before}]\n");
+        bomb.push_str(&line);
+    }
     for text in [
-        bomb,
+        format!("{bomb}labels: *a30\n"),
         "[".repeat(100_000),
         format!("labels: '{}'", "!a ".repeat(5_000)),
         "labels: (((((a{1000}){1000}){1000})))".to_owned(),
         format!("hostFirewall: {}", "{enabled: ".repeat(500)),
     ] {
         let (_, faults) = read(&text);
-        assert!(
-            faults.iter().any(|fault| fault.starts_with('E')),
-            "{:.40}",
-            text
-        );
+        let found = faults.iter().any(|fault| fault.starts_with('E'));
+        assert!(found, "{text:.40}");
     }
 }

@@ -14,7 +14,7 @@ use crate::args::{Check, Stage};
 use crate::command::emit;
 use crate::exit::{Error, Exit};
 use crate::pipeline::{self, Front};
-use crate::{intents, output};
+use crate::{cluster, intents, output};
 
 pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     let policies = args.policies.all();
@@ -39,6 +39,8 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
         found.extend(lint::conflicts(&Model::build(&resolved, &settings)));
         front.diagnostics.extend(found);
     }
+    let beyond = cluster::beyond(&front.rules, &settings);
+    front.diagnostics.extend(beyond);
     let options = Options {
         total: Duration::from_secs(args.deadline),
         ..Options::default()

@@ -92,6 +92,32 @@ fn policies_of_kinds_that_are_not_watched_are_errors() {
     assert!(!ran.stdout.contains("cnp shop/a"), "{}", ran.all());
 }
 
+#[test]
+fn check_says_which_selectors_its_questions_get_wrong() {
+    let policy = |peer: &str| {
+        format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: a}}\nspec: {{endpointSelector: {{matchLabels: {{app: a}}}}, ingress: [{{{peer}}}]}}\n"
+        )
+    };
+    let found = |peer: &str, options: &[&str]| {
+        let mut args = vec!["check", "--format=plain", "-"];
+        args.extend(options);
+        policyc_reading(&args, policy(peer).as_bytes())
+            .stdout
+            .contains("E0311")
+    };
+    let commit = "fromEndpoints: [{matchLabels: {commit: '1'}}]";
+    assert!(!found(commit, &[]) && !found(commit, &["--labels=!build"]));
+    assert!(found(commit, &["--labels=!commit"]));
+    let folder = scratch("cluster-questions");
+    let single = folder.join("single.yaml");
+    fs::write(&single, "ipv6: {enabled: false}\n").unwrap();
+    let single = ["--cluster-config", single.to_str().unwrap()];
+    let world = "fromEndpoints: [{matchLabels: {'reserved:world': ''}}]";
+    assert!(found(world, &single) && !found(world, &[]));
+    assert!(!found("fromEntities: [world, host]", &single) && !found(commit, &single));
+}
+
 const NODE_AND_PODS: &str = "\
 {kind: Node, apiVersion: v1, metadata: {name: node-a, labels: {team: red}}, status: {addresses: [{type: InternalIP, address: 172.18.0.2}]}}
 ---
