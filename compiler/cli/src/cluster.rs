@@ -45,6 +45,9 @@ pub(crate) fn settings(
         faults = file::apply(&source, &mut settings);
     }
     options(args, &mut settings)?;
+    if version < Version::CLUSTER_NETWORK_POLICY {
+        settings.unwatched.insert(Kind::Kcnp);
+    }
     Ok((settings, faults))
 }
 

@@ -115,7 +115,7 @@ codes! {
     INVALID_PEER 0218 "E" "invalid-peer" Error "0.1.0" "a peer of a Kubernetes policy with no or conflicting members";
     L7_PROTOCOL 0219 "E" "l7-protocol" Error "0.1.0" "layer 7 rules where Cilium does not take them";
     INVALID_VALUE 0220 "E" "invalid-value" Error "0.1.0" "a value outside the set that the field takes";
-    FEATURE_DISABLED 0221 "E" "feature-disabled" Error "0.1.0" "a field that a cluster setting switches off";
+    FEATURE_DISABLED 0221 "E" "feature-disabled" Error "0.1.0" "a field or a kind of policy that a cluster setting switches off";
     REMOVED_FIELD 0222 "E" "removed-field" Error "0.1.0" "a field that this version of Cilium no longer has";
     NEWER_FIELD 0223 "E" "newer-field" Error "0.1.0" "something that this version of Cilium does not take yet";
     NOT_SUPPORTED 0290 "E" "not-supported-yet" Error "0.1.0" "valid for Cilium, not yet compiled by this tool";

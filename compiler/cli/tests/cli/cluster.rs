@@ -90,6 +90,52 @@ fn policies_of_kinds_that_are_not_watched_are_errors() {
     assert_eq!(ran.code, 1, "{}", ran.all());
     assert!(ran.stderr.contains("E0221"), "{}", ran.all());
     assert!(!ran.stdout.contains("cnp shop/a"), "{}", ran.all());
+    for (option, wanted) in [
+        ("--cilium-version=1.19", "Cilium reads it since 1.20"),
+        (
+            "--cluster-network-policies=false",
+            "enable-k8s-cluster-network-policy",
+        ),
+    ] {
+        let ran = policyc(&["check", "trace/tiers.yaml", option]);
+        assert!(
+            ran.stdout.contains("E0221") && ran.stdout.contains(wanted),
+            "{}",
+            ran.all()
+        );
+    }
+    let ran = policyc(&["check", "trace/tiers.yaml"]);
+    assert!(!ran.stdout.contains("E0221"), "{}", ran.all());
+}
+
+#[test]
+fn what_decides_beside_policies_is_noted_and_fails_nothing() {
+    let audit = check("cluster-audit", "policyAuditMode: true\n", &[]);
+    assert_eq!(audit.code, 0, "{}", audit.all());
+    assert!(audit.stderr.contains("W1030"), "{}", audit.all());
+    let folder = scratch("cluster-sctp");
+    let bundle = folder.join("a.bundle");
+    for (values, noted) in [
+        ("sctp: {enabled: true}\n", false),
+        ("sctp: {enabled: false}\n", true),
+    ] {
+        let mut args = vec![
+            "build",
+            "policies.yaml",
+            "--inventory",
+            "inventory.yaml",
+            "--unsigned",
+        ];
+        args.extend([
+            "--output",
+            bundle.to_str().unwrap(),
+            "--cluster-config",
+            "-",
+        ]);
+        let ran = policyc_reading(&args, values.as_bytes());
+        assert_eq!(ran.code, 0, "{}", ran.all());
+        assert_eq!(ran.stderr.contains("W1030"), noted, "{}", ran.all());
+    }
 }
 
 #[test]
