@@ -45,9 +45,6 @@ pub(crate) fn settings(
         faults = file::apply(&source, &mut settings);
     }
     options(args, &mut settings)?;
-    if version < Version::CLUSTER_NETWORK_POLICY {
-        settings.unwatched.insert(Kind::Kcnp);
-    }
     Ok((settings, faults))
 }
 

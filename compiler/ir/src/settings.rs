@@ -27,9 +27,6 @@ impl Version {
     /// The newest one.
     pub const NEWEST: Self = Self::DEFAULT;
 
-    /// The first release that reads ClusterNetworkPolicy.
-    pub const CLUSTER_NETWORK_POLICY: Self = Self::new(1, 20);
-
     /// A release by its two numbers.
     pub const fn new(major: u8, minor: u8) -> Self {
         Self { major, minor }

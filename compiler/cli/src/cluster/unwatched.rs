@@ -2,7 +2,7 @@
 
 use policyc_diag::{Diagnostic, codes};
 use policyc_ir::rule::Kind;
-use policyc_ir::settings::{Settings, Version};
+use policyc_ir::settings::Settings;
 use policyc_syntax::ast::Document;
 
 /// Takes out the policies that the agent would never see, each with a fault: whoever wrote them counts on them.
@@ -19,24 +19,20 @@ pub(crate) fn unwatched(
             .iter()
             .find(|kind| kind.object() == written)
         {
-            Some(kind) => faults.push(fault(*kind, &document, settings)),
+            Some(kind) => faults.push(fault(*kind, &document)),
             None => watched.push(document),
         }
     }
     (watched, faults)
 }
 
-fn fault(kind: Kind, document: &Document, settings: &Settings) -> Diagnostic {
+fn fault(kind: Kind, document: &Document) -> Diagnostic {
     let message = format!(
         "this cluster does not enforce policies of the kind `{}`",
         kind.object()
     );
     let fault = Diagnostic::new(codes::FEATURE_DISABLED, message)
         .label(document.kind.span, "Cilium would not read it");
-    let first = Version::CLUSTER_NETWORK_POLICY;
-    if kind == Kind::Kcnp && settings.version < first {
-        return fault.note(format!("Cilium reads it since {first}"));
-    }
     let setting = match kind {
         Kind::Cnp => "enable-cilium-network-policy",
         Kind::Ccnp => "enable-cilium-clusterwide-network-policy",

@@ -91,20 +91,19 @@ fn policies_of_kinds_that_are_not_watched_are_errors() {
     assert!(ran.stderr.contains("E0221"), "{}", ran.all());
     assert!(!ran.stdout.contains("cnp shop/a"), "{}", ran.all());
     for (option, wanted) in [
-        ("--cilium-version=1.19", "Cilium reads it since 1.20"),
+        (
+            "--cilium-version=1.19",
+            "Cilium 1.19 does not read ClusterNetworkPolicy",
+        ),
         (
             "--cluster-network-policies=false",
             "enable-k8s-cluster-network-policy",
         ),
     ] {
-        let ran = policyc(&["check", "trace/tiers.yaml", option]);
-        assert!(
-            ran.stdout.contains("E0221") && ran.stdout.contains(wanted),
-            "{}",
-            ran.all()
-        );
+        let ran = policyc(&["check", "--format=plain", "trace/tiers.yaml", option]);
+        assert!(ran.stdout.contains(wanted), "{}", ran.all());
     }
-    let ran = policyc(&["check", "trace/tiers.yaml"]);
+    let ran = policyc(&["check", "--format=plain", "trace/tiers.yaml"]);
     assert!(!ran.stdout.contains("E0221"), "{}", ran.all());
 }
 
