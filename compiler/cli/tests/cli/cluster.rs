@@ -92,8 +92,8 @@ fn policies_of_kinds_that_are_not_watched_are_errors() {
     assert!(!ran.stdout.contains("cnp shop/a"), "{}", ran.all());
     for (option, wanted) in [
         (
-            "--cilium-version=1.19",
-            "Cilium 1.19 does not read ClusterNetworkPolicy",
+            "--cilium-version=1.18",
+            "Cilium 1.18 does not read ClusterNetworkPolicy",
         ),
         (
             "--cluster-network-policies=false",
