@@ -53,7 +53,7 @@ pub enum Command {
     Verdicts(Verdicts),
     /// Explain one flow: every rule's part in it, and what little would change the answer.
     #[command(
-        after_help = "Examples:\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to shop/api-0 --port 8080\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to kube-system/dns-0 --port 53/udp\n  policyc trace policies/ --inventory cluster.yaml --from ip:192.0.2.1 --to shop/api-0 --protocol icmp --port 8\n\nA peer: NAMESPACE/POD, node:NAME, ip:ADDRESS, or an entity such as host or world-ipv4\n\nExit codes: 0 allowed, 1 denied, 2 usage, 3 undecided"
+        after_help = "Examples:\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to shop/api-0 --port 8080\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to kube-system/dns-0 --port 53/udp\n  policyc trace policies/ --inventory cluster.yaml --from ip:192.0.2.1 --to shop/api-0 --protocol icmp --port 8\n\nA peer: NAMESPACE/POD, node:NAME, ip:ADDRESS, fqdn:NAME, or an entity such as host or world-ipv4\n\nExit codes: 0 allowed, 1 denied, 2 usage, 3 undecided"
     )]
     Trace(Trace),
     /// Make a key pair for signing bundles.

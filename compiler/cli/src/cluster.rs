@@ -80,7 +80,8 @@ fn options(args: &Cluster, settings: &mut Settings) -> Result<(), Error> {
         *setting = given.unwrap_or(*setting);
     }
     if let Some(name) = &args.cluster_name {
-        settings.cluster = name.as_str().into();
+        let fault = |reason| Error::usage(format!("`--cluster-name {name}`: {reason}"));
+        keys::cluster_name(settings, name).map_err(fault)?;
     }
     if let Some(text) = &args.labels {
         let filter = Filter::parse(text);

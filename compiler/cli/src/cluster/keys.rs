@@ -195,7 +195,7 @@ fn watch(settings: &mut Settings, kind: Kind, on: bool) {
     }
 }
 
-fn cluster_name(settings: &mut Settings, text: &str) -> Result<(), String> {
+pub(super) fn cluster_name(settings: &mut Settings, text: &str) -> Result<(), String> {
     let legal = text
         .bytes()
         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');

@@ -301,6 +301,7 @@ fn options_keep_their_forms() {
         "--labels=k8s:a,k8s:b",
         "--cilium-version=1.16",
         "--cilium-version=1.21",
+        "--cluster-name=East_1",
     ] {
         let wrong = options(&[wrong]);
         assert!(super::settings(&wrong, &mut SourceMap::new()).is_err());
