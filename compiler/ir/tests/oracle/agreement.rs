@@ -295,7 +295,7 @@ fn others(cluster: &Cluster, universe: &Universe) -> Vec<(String, IdentityId)> {
 }
 
 /// A verdict of the model in the words of the naive evaluator.
-fn answer(verdict: &Verdict) -> Answer {
+pub(crate) fn answer(verdict: &Verdict) -> Answer {
     let conflict = verdict.reason == Reason::Conflict;
     let shown = verdict.redirect.as_deref().map(shown);
     Answer {

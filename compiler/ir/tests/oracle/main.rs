@@ -14,3 +14,5 @@ mod conformance;
 mod generate;
 /// The second evaluator.
 mod naive;
+/// Single rules of meaning.
+mod pinned;
