@@ -155,7 +155,7 @@ fn node_rules_are_for_the_node_and_pod_rules_for_pods() {
 
 #[test]
 fn a_section_of_a_network_policy_is_in_force_whatever_its_types_say() {
-    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: n, namespace: shop}\nspec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], ingress: [{from: [{podSelector: {matchLabels: {app: db}}}]}]}\n";
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: np, namespace: shop}\nspec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], ingress: [{from: [{podSelector: {matchLabels: {app: db}}}]}]}\n";
     pin(
         policy,
         &[

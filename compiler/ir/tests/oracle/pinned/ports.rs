@@ -208,7 +208,7 @@ fn protocols_without_ports_need_their_switch() {
 fn network_policies_take_numbers_in_quotes_as_numbers() {
     let policy = |port: &str| {
         format!(
-            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: n, namespace: shop}}\nspec: {{podSelector: {{}}, ingress: [{{ports: [{port}]}}]}}\n"
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: np, namespace: shop}}\nspec: {{podSelector: {{}}, ingress: [{{ports: [{port}]}}]}}\n"
         )
     };
     pin(
