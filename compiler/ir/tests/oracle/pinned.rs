@@ -24,7 +24,7 @@ use policyc_ir::universe::Universe;
 use policyc_ir::{EndpointId, IdentityId};
 use policyc_syntax::ast::Document;
 
-use crate::agreement;
+use crate::answer::answer;
 use crate::naive::cluster::Cluster;
 use crate::naive::{Answer, World};
 
@@ -73,7 +73,7 @@ fn pin_with(settings: &Settings, policies: &str, flows: &[(&str, &str)]) {
     };
     for (flow, wanted) in flows {
         let question = Question::read(flow);
-        let given = agreement::answer(&model.eval(&question.flow(&universe)));
+        let given = answer(&model.eval(&question.flow(&universe)));
         assert_eq!(brief(&given), *wanted, "the model on {flow}");
         assert_eq!(
             brief(&question.ask(&world)),
