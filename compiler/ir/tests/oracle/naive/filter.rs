@@ -114,6 +114,7 @@ impl World<'_> {
 impl Side {
     fn add(&mut self, entry: &Entry) {
         for (service, proxy) in &entry.services {
+            self.conflict |= proxy.unusable;
             for peer in &entry.peers {
                 let given = Given {
                     priority: entry.priority,

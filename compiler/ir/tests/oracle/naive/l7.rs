@@ -19,6 +19,8 @@ pub(super) struct Proxy {
     pub(super) terminating: Option<String>,
     /// `originatingTLS`.
     pub(super) originating: Option<String>,
+    /// Whether its listener is one of a namespace that the policy has none of.
+    pub(super) unusable: bool,
 }
 
 /// A rule that no proxy can keep together with another.
@@ -50,6 +52,7 @@ impl Proxy {
                 .map(|listener| read_listener(listener, home)),
             terminating: rule.terminating_tls.as_ref().map(show_tls),
             originating: rule.originating_tls.as_ref().map(show_tls),
+            unusable: home.is_none() && rule.listener.as_ref().is_some_and(of_namespace),
         }
     }
 
@@ -114,6 +117,7 @@ impl Proxy {
             listener: better(self.listener.as_ref(), other.listener.as_ref())?,
             terminating: same(self.terminating.as_ref(), other.terminating.as_ref())?,
             originating: same(self.originating.as_ref(), other.originating.as_ref())?,
+            unusable: false,
         };
         let lists = |one: &Self| one.http.len() + one.dns.len();
         if lists(self) == 0 || lists(other) == 0 {
@@ -149,14 +153,20 @@ pub(super) fn same(one: Option<&String>, two: Option<&String>) -> Result<Option<
     }
 }
 
+fn of_namespace(listener: &cilium::Listener) -> bool {
+    listener
+        .config_kind
+        .as_ref()
+        .is_some_and(|kind| kind.value == "CiliumEnvoyConfig")
+}
+
 fn read_listener(listener: &cilium::Listener, home: Option<&str>) -> (String, u8) {
     let text = |text: &Option<Text>| {
         text.as_ref()
             .map_or("", |text| text.value.as_str())
             .to_owned()
     };
-    let kind = text(&listener.config_kind);
-    let home = home.filter(|_| kind == "CiliumEnvoyConfig");
+    let home = home.filter(|_| of_namespace(listener));
     let parts = [
         home.unwrap_or_default(),
         &text(&listener.config_name),
