@@ -221,20 +221,103 @@ fn a_failed_first_start_leaves_nothing_behind() {
     node.expect([Answered, Answered]);
 }
 
+/// Filters of traffic control do what links do, and give way to them when the kernel has learnt tcx.
 #[test]
-fn a_kernel_without_tcx_is_named_and_left_as_it_was() {
+fn a_kernel_without_tcx_enforces_by_filters() {
     policyd_e2e::require_root!();
     let node = Node::new();
     node.write_bundle(1, &[80], Some(&key()));
     let outcome = node.once_without_tcx();
-    assert_eq!(outcome.code, 3, "{}", outcome.stderr);
-    let why = "this kernel has no tcx (needs 6.6 or newer)";
-    assert!(outcome.stderr.contains(why), "{}", outcome.stderr);
-    assert!(!node.pin_dir.exists());
-    node.expect([Answered, Answered]);
-    // The same on this kernel works, so it was the missing feature that stopped it.
-    assert_eq!(node.once().code, 0);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("4 made, 0 adopted"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.contains("this kernel has no tcx"),
+        "{}",
+        outcome.stderr
+    );
     node.expect([Answered, Silent]);
+    assert_eq!(node.status()["endpoints"][1]["attached"], true);
+    // The next start takes them over, with other programs and another policy.
+    node.write_bundle(2, &[81], Some(&key()));
+    let outcome = node.once_without_tcx();
+    assert!(
+        outcome.stderr.contains("0 made, 4 adopted"),
+        "{}",
+        outcome.stderr
+    );
+    node.expect([Silent, Answered]);
+    // A filter that somebody else removes is noticed, and put back.
+    node.tc("filter del dev pod1 egress");
+    assert_eq!(node.status()["endpoints"][1]["attached"], false);
+    let outcome = node.once_without_tcx();
+    assert!(
+        outcome.stderr.contains("1 made, 3 adopted"),
+        "{}",
+        outcome.stderr
+    );
+    // Pods that are no longer configured lose their filters.
+    node.configure(&[("pod0", "shop/client")]);
+    let outcome = node.once_without_tcx();
+    assert!(
+        outcome.stderr.contains("0 made, 2 adopted, 2 removed"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(node.tc("filter show dev pod1 egress"), "");
+    assert!(node.tc("filter show dev pod0 ingress").contains("from_pod"));
+    // With tcx, links take their place without a gap.
+    node.configure(&[("pod0", "shop/client"), ("pod1", "shop/web")]);
+    assert_eq!(node.once().code, 0);
+    node.expect([Silent, Answered]);
+    assert_eq!(node.tc("filter show dev pod0 ingress"), "");
+    assert_eq!(node.detach().code, 0);
+    node.expect([Answered, Answered]);
+}
+
+#[test]
+fn filters_are_removed_with_the_rest() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    node.write_bundle(1, &[80], Some(&key()));
+    assert_eq!(node.once_without_tcx().code, 0);
+    node.expect([Answered, Silent]);
+    assert_eq!(node.detach().code, 0);
+    assert!(!node.pin_dir.exists());
+    for side in ["ingress", "egress"] {
+        assert_eq!(node.tc(&format!("filter show dev pod1 {side}")), "");
+    }
+    node.expect([Answered, Answered]);
+}
+
+#[test]
+fn doctor_finds_what_is_there_and_what_is_not() {
+    policyd_e2e::require_root!();
+    let node = Node::new();
+    let outcome = node.command(&["doctor", "--format", "json"], false);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let report: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let found = |name: &str| {
+        let check = checks.iter().find(|check| check["name"] == name).unwrap();
+        check["found"].as_str().unwrap().to_owned()
+    };
+    assert!(found("from_pod").contains("verifier accepts"));
+    assert!(found("attachment").ends_with("by tcx"));
+    assert!(!node.pin_dir.exists());
+    let outcome = node.doctor_without_tcx();
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("by clsact"), "{}", outcome.stdout);
+    let outcome = node.doctor_without_bpf();
+    assert_eq!(outcome.code, 3);
+    assert!(
+        outcome.stdout.contains("FAILED  maps"),
+        "{}",
+        outcome.stdout
+    );
 }
 
 #[test]

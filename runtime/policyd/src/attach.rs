@@ -1,16 +1,20 @@
-//! Programs on interfaces, by pinned links: they stay when the daemon ends, and its next start takes them over.
+//! Programs on interfaces: they stay when the daemon ends, and its next start takes them over.
+//!
+//! With tcx a program is on an interface by a link, which is pinned. Without it, by a filter, which needs no pin to
+//! stay; what is pinned then is the program, in the link's place, to tell that there is a filter and of which program.
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::files;
-use crate::load::Loaded;
+use crate::load::{Loaded, Way};
 use crate::pins::{Pins, Side};
-use crate::plan::Plan;
+use crate::plan::{Attachment, Plan};
 use crate::sys::bpf::{self, Hook};
+use crate::sys::{net, netlink};
 
 impl Side {
     /// Ingress on the host's end of a veth pair is what the pod sends.
@@ -64,61 +68,134 @@ fn attach_all(
     for attachment in &plan.attachments {
         for side in Side::BOTH {
             let path = pins.link(&attachment.interface, side);
-            let fail = |error: io::Error| {
+            let found = find(&path, attachment.ifindex, side.hook())?;
+            let result = attach_one(loaded, attachment, side, (&path, &found));
+            let is_new = result.map_err(|error| {
                 Failure::internal(format!(
                     "program `{}` cannot be attached to interface `{}`: {error}",
                     side.program(),
                     attachment.interface
                 ))
-            };
-            let program = loaded.program(side)?;
-            if let Some((link, running)) = find(&path, attachment.ifindex, side.hook())? {
-                if bpf::program_id(program).map_err(fail)? != running {
-                    bpf::link_update(link.as_fd(), program).map_err(fail)?;
-                }
+            })?;
+            if is_new {
+                made.push(path);
+            } else {
                 adopted += 1;
-                continue;
             }
-            let link = bpf::link_create(program, attachment.ifindex, side.hook()).map_err(fail)?;
-            bpf::pin(link.as_fd(), &path).map_err(fail)?;
-            made.push(path);
         }
     }
     Ok(adopted)
 }
 
-/// The link pinned at a path, and the number of its program. One that is on another interface, such as one that is
-/// gone, is removed.
-fn find(path: &Path, ifindex: u32, hook: Hook) -> Result<Option<(OwnedFd, u32)>, Failure> {
+/// What is there of an attachment.
+#[derive(Debug)]
+enum Found {
+    Nothing,
+    /// A link, and the number of its program.
+    Link(OwnedFd, u32),
+    /// A filter of the pinned program with this number.
+    Filter(u32),
+}
+
+/// Attaches a program, in the place of what is found if there is something. Says whether there was nothing.
+fn attach_one(
+    loaded: &Loaded,
+    attachment: &Attachment<'_>,
+    side: Side,
+    (path, found): (&Path, &Found),
+) -> io::Result<bool> {
+    let (program, ifindex, hook) = (loaded.program(side)?, attachment.ifindex, side.hook());
+    match (found, loaded.way()) {
+        (Found::Link(link, running), _) => {
+            if bpf::program_id(program)? != *running {
+                bpf::link_update(link.as_fd(), program)?;
+            }
+        }
+        (Found::Filter(running), Way::Clsact) => {
+            if bpf::program_id(program)? != *running {
+                set_filter(program, ifindex, side, path)?;
+            }
+        }
+        // The kernel has learnt tcx; the filter goes once the link is there.
+        (Found::Filter(_), Way::Tcx) => {
+            files::unlink(path)?;
+            bpf::pin(bpf::link_create(program, ifindex, hook)?.as_fd(), path)?;
+            netlink::remove_filter(ifindex, hook)?;
+        }
+        (Found::Nothing, Way::Tcx) => {
+            // What is pinned without being on the interface is a program whose filter is gone.
+            files::unlink(path)?;
+            bpf::pin(bpf::link_create(program, ifindex, hook)?.as_fd(), path)?;
+        }
+        (Found::Nothing, Way::Clsact) => set_filter(program, ifindex, side, path)?,
+    }
+    Ok(matches!(found, Found::Nothing))
+}
+
+/// Sets a filter, and pins its program first: a filter without a pin would be nobody's.
+fn set_filter(program: BorrowedFd<'_>, ifindex: u32, side: Side, path: &Path) -> io::Result<()> {
+    files::unlink(path)?;
+    bpf::pin(program, path)?;
+    netlink::set_filter(ifindex, side.hook(), program, side.program())
+}
+
+/// What is pinned at a path and still on the interface. What is on another one, such as one that is gone, is removed.
+fn find(path: &Path, ifindex: u32, hook: Hook) -> Result<Found, Failure> {
     let fail = |error: io::Error| {
         Failure::internal(format!("link `{}` cannot be used: {error}", path.display()))
     };
-    let link = match bpf::get(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        link => link.map_err(fail)?,
+    let pinned = match bpf::get(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        pinned => pinned.map_err(fail)?,
     };
-    let info = bpf::link_info(link.as_fd()).map_err(fail)?;
+    let info = bpf::link_info(pinned.as_fd()).map_err(fail)?;
+    if info.is_program() {
+        let running = netlink::filter(ifindex, hook).map_err(fail)?;
+        // Another program's filter, left by a crash between pinning and setting, is ours to replace all the same.
+        return Ok(running.map_or(Found::Nothing, Found::Filter));
+    }
     if info.is_at(ifindex, hook) {
-        return Ok(Some((link, info.program)));
+        return Ok(Found::Link(pinned, info.program));
     }
     remove(path)?;
-    Ok(None)
+    Ok(Found::Nothing)
 }
 
-/// Detaches a pinned link at once and removes the pin. Left to the removal alone, the kernel would detach some time
-/// later, the two sides of a pod apart, and drop the answers in between.
+/// Detaches what is pinned at once and removes the pin. Left to the removal alone, the kernel would detach a link some
+/// time later, the two sides of a pod apart, and drop the answers in between; a filter would stay for ever.
 pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
-    if let Ok(link) = bpf::get(path) {
-        // One whose interface is gone is detached already; the pin is removed in any case.
-        let _ = bpf::link_detach(link.as_fd());
+    if let Ok(pinned) = bpf::get(path) {
+        // What is on an interface that is gone is detached already; the pin is removed in any case.
+        if bpf::link_info(pinned.as_fd()).is_ok_and(|info| info.is_program()) {
+            remove_filter(path);
+        } else {
+            let _ = bpf::link_detach(pinned.as_fd());
+        }
     }
     files::remove(path)
 }
 
-/// Whether the link of one side is on the interface with the index given.
+fn remove_filter(path: &Path) {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let Some((interface, side)) = name.and_then(Pins::parse_link) else {
+        return;
+    };
+    if let Some(ifindex) = net::index(&interface) {
+        let _ = netlink::remove_filter(ifindex, side.hook());
+    }
+}
+
+/// Whether the program of one side is on the interface with the index given.
 pub(crate) fn is_attached(pins: &Pins, interface: &str, ifindex: u32, side: Side) -> bool {
-    let info = bpf::get(&pins.link(interface, side)).and_then(|link| bpf::link_info(link.as_fd()));
-    info.is_ok_and(|info| info.is_at(ifindex, side.hook()))
+    let pinned = bpf::get(&pins.link(interface, side));
+    let Ok(info) = pinned.and_then(|pinned| bpf::link_info(pinned.as_fd())) else {
+        return false;
+    };
+    if info.is_program() {
+        netlink::filter(ifindex, side.hook()).is_ok_and(|running| running == Some(info.id))
+    } else {
+        info.is_at(ifindex, side.hook())
+    }
 }
 
 fn remove_others(pins: &Pins, plan: &Plan<'_>) -> Result<usize, Failure> {

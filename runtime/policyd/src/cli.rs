@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, default_events, default_pin_dir, default_state_dir};
 use crate::detach;
+use crate::doctor::Report;
 use crate::events;
 use crate::failure::Failure;
 use crate::open::{self, Believed};
@@ -58,6 +59,15 @@ enum Command {
         /// End when there are no more instead of waiting for others.
         #[arg(long)]
         no_follow: bool,
+    },
+    /// Find out whether the kernel of this node has what is needed; changes nothing.
+    Doctor {
+        /// Configuration file; without it the default folders are looked at.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
     },
     /// Remove programs and maps; traffic is no longer filtered.
     Detach {
@@ -122,6 +132,7 @@ pub fn execute(
         .map(|()| String::new()),
         Command::Status { config, format } => status(config, format),
         Command::Plan { input } => plan(&input),
+        Command::Doctor { config, format } => doctor(config, format, print),
         Command::Events { config, no_follow } => {
             events::read(&folders(config)?, !no_follow, print)?;
             Ok(String::new())
@@ -145,6 +156,25 @@ fn folders(config: Option<PathBuf>) -> Result<Config, Failure> {
             events_per_second: default_events(),
             endpoints: Vec::new(),
         }),
+    }
+}
+
+/// Prints the report even if it is a failure.
+fn doctor(
+    config: Option<PathBuf>,
+    format: Format,
+    print: &mut dyn FnMut(&str) -> bool,
+) -> Result<String, Failure> {
+    let report = Report::new(&folders(config)?);
+    let text = match format {
+        Format::Human => report.to_string(),
+        Format::Json => report.to_json()?,
+    };
+    print(text.trim_end());
+    if report.is_fit() {
+        Ok(String::new())
+    } else {
+        Err(Failure::internal("this node cannot run policyd as it is"))
     }
 }
 

@@ -48,11 +48,15 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// Removes a file that may be missing.
 pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
+    unlink(path).map_err(|error| {
+        Failure::internal(format!("`{}` cannot be removed: {error}", path.display()))
+    })
+}
+
+/// The same for those who say themselves what failed.
+pub(crate) fn unlink(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::internal(format!(
-            "`{}` cannot be removed: {error}",
-            path.display()
-        ))),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }

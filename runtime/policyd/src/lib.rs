@@ -17,6 +17,8 @@ pub mod cli;
 pub mod config;
 /// Removes everything from the kernel.
 pub mod detach;
+/// What this node's kernel offers.
+pub mod doctor;
 /// New connections and drops, as the programs report them.
 pub mod events;
 /// What went wrong, and the exit code it means.

@@ -22,13 +22,14 @@ const NO_INTERFACE: u32 = i32::MAX.unsigned_abs();
 pub(crate) struct Loaded {
     programs: Ebpf,
     pub(crate) maps: Maps,
+    way: Way,
 }
 
 impl Loaded {
     /// Loads the programs over the pinned maps, which are made if they are not there.
     ///
     /// # Errors
-    /// If pinned maps have another shape, or the kernel refuses the maps or programs or has no tcx.
+    /// If pinned maps have another shape, or the kernel refuses the maps or programs.
     pub(crate) fn load(pins: &Pins) -> Result<Self, Failure> {
         let shapes = maps::expected(OBJECT)?;
         pins.prepare()?;
@@ -45,31 +46,113 @@ impl Loaded {
         }
         let maps =
             Maps::open(pins)?.ok_or_else(|| Failure::internal("the maps were not pinned"))?;
-        let loaded = Self { programs, maps };
-        loaded.check_tcx()?;
-        Ok(loaded)
+        let way = Way::of_kernel(program(&programs, Side::From).map_err(Failure::internal)?)?;
+        Ok(Self {
+            programs,
+            maps,
+            way,
+        })
     }
 
     /// A program's descriptor.
-    pub(crate) fn program(&self, side: Side) -> Result<BorrowedFd<'_>, Failure> {
-        let missing =
-            || Failure::internal(format!("the built-in programs lack `{}`", side.program()));
-        let program = self.programs.program(side.program()).ok_or_else(missing)?;
-        Ok(program.fd().map_err(|_| missing())?.as_fd())
+    pub(crate) fn program(&self, side: Side) -> io::Result<BorrowedFd<'_>> {
+        program(&self.programs, side)
     }
 
-    /// Asks for an attachment to an interface that does not exist: a kernel with tcx complains about that only.
-    fn check_tcx(&self) -> Result<(), Failure> {
-        match bpf::link_create(self.program(Side::From)?, NO_INTERFACE, Hook::Ingress) {
-            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+    /// How programs get onto interfaces here.
+    pub(crate) fn way(&self) -> Way {
+        self.way
+    }
+}
+
+/// Maps and programs that are gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Trial(Ebpf);
+
+/// What the kernel says to each program: instructions that the verifier went through, or why not.
+pub(crate) type Verdicts = Vec<(&'static str, Result<u32, Failure>)>;
+
+impl Trial {
+    /// Makes the maps.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        maps::expected(OBJECT)?;
+        EbpfLoader::new().load(OBJECT).map(Self).map_err(|error| {
+            Failure::internal(format!("the kernel refused the maps: {}", chain(&error)))
+        })
+    }
+
+    /// How many maps there are.
+    pub(crate) fn maps(&self) -> usize {
+        self.0.maps().count()
+    }
+
+    /// Loads the programs; if that works, says how they get onto interfaces.
+    pub(crate) fn load(mut self) -> (Verdicts, Option<Result<Way, Failure>>) {
+        let verdicts: Verdicts = Side::BOTH
+            .into_iter()
+            .map(|side| {
+                let loaded = load_program(&mut self.0, side);
+                (
+                    side.program(),
+                    loaded.and_then(|()| self.instructions(side)),
+                )
+            })
+            .collect();
+        let is_loaded = verdicts.iter().all(|(_, verdict)| verdict.is_ok());
+        let way = is_loaded.then(|| {
+            let program = program(&self.0, Side::From).map_err(Failure::internal)?;
+            Way::of_kernel(program)
+        });
+        (verdicts, way)
+    }
+
+    fn instructions(&self, side: Side) -> Result<u32, Failure> {
+        let program = self.0.program(side.program());
+        let info = program.and_then(|program| program.info().ok());
+        info.and_then(|info| info.verified_instruction_count())
+            .ok_or_else(|| {
+                Failure::internal("the kernel does not describe a program it has loaded")
+            })
+    }
+}
+
+/// How programs get onto interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By links, which kernels have since 6.6.
+    Tcx,
+    /// By filters of traffic control.
+    Clsact,
+}
+
+impl Way {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+
+    /// Asks for a link to an interface that does not exist: a kernel with tcx complains about that only.
+    pub(crate) fn of_kernel(program: BorrowedFd<'_>) -> Result<Self, Failure> {
+        match bpf::link_create(program, NO_INTERFACE, Hook::Ingress) {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(Self::Tcx),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(Self::Clsact),
             Err(error) => Err(Failure::internal(format!(
-                "this kernel has no tcx (needs 6.6 or newer); nothing was attached: {error}"
+                "the kernel refused to say whether it has tcx: {error}"
             ))),
             Ok(_) => Err(Failure::internal(
                 "the kernel attached a program to an interface that does not exist",
             )),
         }
     }
+}
+
+fn program(programs: &Ebpf, side: Side) -> io::Result<BorrowedFd<'_>> {
+    let missing = || io::Error::other(format!("the built-in programs lack `{}`", side.program()));
+    let program = programs.program(side.program()).ok_or_else(missing)?;
+    Ok(program.fd().map_err(|_| missing())?.as_fd())
 }
 
 fn load_program(programs: &mut Ebpf, side: Side) -> Result<(), Failure> {

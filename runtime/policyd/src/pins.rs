@@ -128,6 +128,15 @@ impl Pins {
             .join(format!("{}-{}", escape(interface), side.suffix()))
     }
 
+    /// Interface and side of a link's file name.
+    pub fn parse_link(name: &str) -> Option<(String, Side)> {
+        let (interface, suffix) = name.rsplit_once('-')?;
+        let side = Side::BOTH
+            .into_iter()
+            .find(|side| side.suffix() == suffix)?;
+        Some((interface.replace("%2e", ".").replace("%25", "%"), side))
+    }
+
     /// File names of all pinned links.
     ///
     /// # Errors
@@ -212,6 +221,13 @@ mod tests {
             pins.link("eth0.5", Side::From),
             Path::new("/sys/fs/bpf/x/v1/links/eth0%2e5-from")
         );
+        for name in ["eth0.5", "eth0%2e5", "a-b", "%.%25"] {
+            for side in Side::BOTH {
+                let path = pins.link(name, side);
+                let file = path.file_name().unwrap().to_str().unwrap();
+                assert_eq!(Pins::parse_link(file), Some((name.to_owned(), side)));
+            }
+        }
         assert_ne!(
             pins.link("eth0%2e5", Side::To),
             pins.link("eth0.5", Side::To)

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::apply::Grace;
 use crate::config::{Config, Endpoint};
 use crate::failure::Failure;
-use crate::load::Loaded;
+use crate::load::{Loaded, Way};
 use crate::open::{self, Believed};
 use crate::pins::{Pins, Side};
 use crate::plan::Plan;
@@ -189,8 +189,15 @@ impl Daemon {
             ));
         }
         log(format!(
-            "generation {generation} in force: revision {revision}, {pods} pods; links: {} made, {} adopted, {} removed",
-            outcome.made, outcome.adopted, outcome.removed
+            "generation {generation} in force: revision {revision}, {pods} pods; links: {} made, {} adopted, {} removed{}",
+            outcome.made,
+            outcome.adopted,
+            outcome.removed,
+            if loaded.way() == Way::Clsact {
+                " (by clsact: this kernel has no tcx)"
+            } else {
+                ""
+            }
         ));
         Ok(())
     }

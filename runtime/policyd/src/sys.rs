@@ -8,5 +8,7 @@ pub(crate) mod clock;
 pub(crate) mod fs;
 /// Interfaces.
 pub(crate) mod net;
+/// Filters of traffic control.
+pub(crate) mod netlink;
 /// Waiting for signals and changes of interfaces.
 pub(crate) mod wake;

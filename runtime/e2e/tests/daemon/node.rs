@@ -256,6 +256,29 @@ impl Node {
         outcome(policyd_e2e::old_kernel::without_tcx(&mut command))
     }
 
+    /// Has the daemon look at a kernel without tcx.
+    pub(crate) fn doctor_without_tcx(&self) -> Outcome {
+        let mut command = self.prepare(&["doctor"], false);
+        outcome(policyd_e2e::old_kernel::without_tcx(&mut command))
+    }
+
+    /// Has the daemon look at a kernel without BPF.
+    pub(crate) fn doctor_without_bpf(&self) -> Outcome {
+        let mut command = self.prepare(&["doctor"], false);
+        outcome(policyd_e2e::old_kernel::without_bpf(&mut command))
+    }
+
+    /// What traffic control says in the node's namespace.
+    pub(crate) fn tc(&self, line: &str) -> String {
+        let mut command = Command::new("tc");
+        command
+            .args(["-n", &self.topology.node])
+            .args(line.split(' '));
+        let outcome = outcome(&mut command);
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        outcome.stdout
+    }
+
     fn prepare(&self, arguments: &[&str], is_input: bool) -> Command {
         let mut command = Command::new("nsenter");
         command

@@ -9,6 +9,8 @@ const LINK_CREATE: libc::c_int = 28;
 const LINK_UPDATE: libc::c_int = 29;
 const LINK_DETACH: libc::c_int = 34;
 
+/// Type of the programs that interfaces run, where what the kernel says about a program begins.
+const CLASSIFIER: u32 = 3;
 /// Type of a link to an interface.
 const LINK_TCX: u32 = 11;
 
@@ -34,6 +36,11 @@ pub(crate) struct LinkInfo {
 }
 
 impl LinkInfo {
+    /// Whether this is not about a link but about a program.
+    pub(crate) fn is_program(&self) -> bool {
+        self.kind == CLASSIFIER
+    }
+
     /// Whether the link is at `hook` of the interface.
     pub(crate) fn is_at(&self, ifindex: u32, hook: Hook) -> bool {
         self.kind == LINK_TCX && self.ifindex == ifindex && self.hook == hook as u32
@@ -64,7 +71,7 @@ struct LinkUpdate {
     old: u32,
 }
 
-/// What a link is attached to.
+/// What a link is attached to; for a program, whatever its number is.
 pub(crate) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     info(link)
 }
