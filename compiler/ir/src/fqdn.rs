@@ -71,6 +71,11 @@ fn pattern_matches(pattern: &str, name: &str) -> bool {
     glob(pattern.as_bytes(), name.as_bytes())
 }
 
+/// Whether a label matches a pattern of literals and stars.
+pub(crate) fn label_matches(pattern: &str, label: &str) -> bool {
+    glob(pattern.as_bytes(), label.as_bytes())
+}
+
 fn in_label(text: &str) -> bool {
     text.bytes().all(is_label_byte)
 }

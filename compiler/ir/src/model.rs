@@ -30,6 +30,8 @@ mod enforce;
 mod filter;
 /// The walk over the levels.
 mod judge;
+/// Layer 7: whether a proxy lets a request through.
+pub mod request;
 
 pub use filter::{Conflict, Filter, Filters};
 

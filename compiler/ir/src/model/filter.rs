@@ -40,6 +40,9 @@ pub struct Filter {
     pub auth: Option<Auth>,
     /// The rules it is made of.
     pub rules: Vec<RuleId>,
+    /// Whether it makes no map entry, since the filter for anyone on the same ports does the same as far as entries
+    /// tell. Proxies have it all the same.
+    pub superfluous: bool,
 }
 
 /// Two rules of which Cilium can follow only one, so that it has no policy at all for their subjects.
@@ -57,6 +60,11 @@ pub struct Conflict {
 type Clash = &'static str;
 
 impl Filter {
+    /// The proxy it redirects to, if any.
+    pub fn parser(&self) -> Option<Parser> {
+        self.l7.as_ref()?.parser()
+    }
+
     /// The listener priority of its redirect, if it has one: the lower wins.
     pub fn redirect(&self) -> Option<u8> {
         let l7 = self.l7.as_ref()?;
@@ -115,7 +123,9 @@ impl Filters {
             .map(|(key, _)| key.clone())
             .collect();
         for key in superfluous {
-            merged.remove(&key);
+            if let Some(filter) = merged.get_mut(&key) {
+                filter.superfluous = true;
+            }
         }
         let mut filters: Vec<_> = merged.into_values().collect();
         if !default_deny {
@@ -161,6 +171,7 @@ fn unmerged(id: RuleId, rule: &Rule) -> Result<Vec<Filter>, Conflict> {
         l7: rule.l7.clone(),
         auth: rule.auth,
         rules: vec![id],
+        superfluous: false,
     });
     Ok(filters.collect())
 }

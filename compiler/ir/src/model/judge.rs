@@ -60,13 +60,11 @@ impl Model<'_> {
         let Some(filters) = &enforced.filters else {
             return;
         };
-        let matching = filters.0.iter().filter_map(|filter| {
-            let mut peer = filter.peer.iter();
-            let matches = filter.action == Action::Allow
-                && peer.all(|peer| self.resolved.peer(*peer).contains(flow.peer));
-            let len = self.prefix_len(filter, ports, flow).filter(|_| matches)?;
-            Some(Hit { filter, len })
-        });
+        let entries = filters
+            .0
+            .iter()
+            .filter(|filter| filter.action == Action::Allow && !filter.superfluous);
+        let matching = entries.filter_map(|filter| self.hit(filter, ports, flow));
         let matching: Vec<_> = matching.collect();
         let here = matching.iter().filter(|hit| hit.filter.level == level);
         let here: Vec<_> = here.copied().collect();
@@ -90,6 +88,19 @@ impl Model<'_> {
             l7: merged,
             plain,
         }));
+    }
+
+    /// A filter, if it matches a flow.
+    pub(super) fn hit<'a>(
+        &self,
+        filter: &'a Filter,
+        ports: &NamedPorts,
+        flow: &Flow,
+    ) -> Option<Hit<'a>> {
+        let mut peer = filter.peer.iter();
+        let matches = peer.all(|peer| self.resolved.peer(*peer).contains(flow.peer));
+        let len = self.prefix_len(filter, ports, flow).filter(|_| matches)?;
+        Some(Hit { filter, len })
     }
 
     /// Bits of protocol and port that a filter's map entry for the flow fixes: 0, 8, or 8 and the port's. `None` if
@@ -121,7 +132,7 @@ pub(super) struct Hit<'a> {
 impl Hit<'_> {
     /// Which of a level's allows decides: a redirect before none, the lower listener priority; then the longer
     /// layer 4 prefix; then a peer before anyone (Cilium's precedence and the datapath's comparison).
-    fn rank(&self) -> (u8, u8, bool) {
+    pub(super) fn rank(&self) -> (u8, u8, bool) {
         (self.precedence(), self.len, self.filter.peer.is_some())
     }
 
