@@ -48,7 +48,7 @@ pub enum Command {
     Validate(Validate),
     /// Answer flows, one JSON line each.
     #[command(
-        after_help = "Examples:\n  policyc verdicts --policies policies/ --inventory cluster.yaml --flows flows.jsonl\n\nA flow: {\"id\":1,\"direction\":\"ingress\",\"subject\":\"shop/web\",\"peer\":\"ip:192.0.2.1\",\"protocol\":\"TCP\",\"port\":443}"
+        after_help = "Examples:\n  policyc verdicts --policies policies/ --inventory cluster.yaml --flows flows.jsonl\n\nA flow: {\"id\":1,\"direction\":\"ingress\",\"subject\":\"shop/web\",\"peer\":\"ip:192.0.2.1\",\"protocol\":\"TCP\",\"port\":443}\nA peer: NAMESPACE/POD, node:NAME, ip:ADDRESS, fqdn:NAME, or an entity\nA request, optional: \"request\":{\"http\":{\"method\":\"GET\",\"path\":\"/\",\"host\":\"api\"}}, {\"dns\":\"example.com\"} or {\"tls\":\"example.com\"}"
     )]
     Verdicts(Verdicts),
     /// Explain one flow: every rule's part in it, and what little would change the answer.

@@ -59,7 +59,7 @@ pub struct Verdict {
     pub reason: Reason,
     /// Whether the subject is in default deny in this direction.
     pub enforced: bool,
-    /// The rules that decided, in order; for a deny the denies, for an allow the allows.
+    /// The rules that decided, in order; for a deny the denies, for an allow the allows, for a conflict the two.
     pub rules: Vec<RuleId>,
     /// For an allow: the proxy that has the last word.
     pub redirect: Option<Arc<Redirect>>,
@@ -225,8 +225,13 @@ impl<'a> Model<'a> {
         let Some(policy) = self.policy_of(flow.subject) else {
             return denied;
         };
-        if policy.conflict.is_some() {
-            return Verdict::new(false, Reason::Conflict, false);
+        if let Some(conflict) = policy.conflict {
+            let mut rules = vec![conflict.first, conflict.second];
+            rules.dedup();
+            return Verdict {
+                rules,
+                ..Verdict::new(false, Reason::Conflict, false)
+            };
         }
         self.judge(policy.direction(flow.direction), &endpoint.ports, flow)
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use policyc_diag::Diagnostic;
 use policyc_diag::{FileId, SourceMap, Span, codes};
 use policyc_ir::l7::Auth;
+use policyc_ir::model::request::{Answer, Http, Request};
 use policyc_ir::model::{Demand, Flow, Model, Reason, Verdict};
 use policyc_ir::policy::Reading;
 use policyc_ir::port::Protocol;
@@ -30,6 +31,44 @@ struct Question {
     peer: String,
     protocol: String,
     port: u16,
+    /// What is asked once connected; the answer then says whether a proxy lets it through.
+    request: Option<Asked>,
+}
+
+/// A request at layer 7 as written: `{"http": {…}}`, `{"dns": "name"}` or `{"tls": "server name"}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+enum Asked {
+    Http(AskedHttp),
+    Dns(String),
+    Tls(Option<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedHttp {
+    method: String,
+    path: String,
+    host: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    server_name: Option<String>,
+}
+
+impl Asked {
+    fn request(&self) -> Request {
+        match self {
+            Self::Dns(name) => Request::Dns(name.clone()),
+            Self::Tls(name) => Request::Tls(name.clone()),
+            Self::Http(http) => Request::Http(Http {
+                method: http.method.clone(),
+                path: http.path.clone(),
+                host: http.host.clone(),
+                headers: http.headers.clone(),
+                server_name: http.server_name.clone(),
+            }),
+        }
+    }
 }
 
 pub(crate) fn run(args: &Verdicts) -> Result<Exit, Error> {
@@ -154,7 +193,16 @@ fn answer(
     let id = question.id.clone();
     let flow =
         flow(model.universe(), front, question).map_err(|message| (id.clone(), place(message)))?;
-    Ok(render(&model.eval(&flow), &id, model, &front.sources))
+    let mut answer = render(&model.eval(&flow), &id, model, &front.sources);
+    if let (Some(asked), Some(object)) = (&question.request, answer.as_object_mut()) {
+        let request = match model.request(&flow, &asked.request()) {
+            Answer::Passed => "passed".to_owned(),
+            Answer::Refused => "refused".to_owned(),
+            Answer::Unknown(what) => format!("unknown: {what}"),
+        };
+        object.insert("request".to_owned(), request.into());
+    }
+    Ok(answer)
 }
 
 fn flow(universe: &Universe, front: &Front, question: &Question) -> Result<Flow, String> {

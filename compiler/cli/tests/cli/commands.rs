@@ -210,6 +210,14 @@ fn verdicts_answer_each_flow() {
 }
 
 #[test]
+fn verdicts_speak_of_names_requests_and_conflicts() {
+    let mut args = vec!["verdicts", "--policies", "verdicts/policies.yaml"];
+    args.extend(["--inventory", "verdicts/inventory.yaml"]);
+    args.extend(["--flows", "verdicts/flows.jsonl"]);
+    insta::assert_snapshot!("verdicts_layer7", policyc(&args).all());
+}
+
+#[test]
 fn keygen_makes_two_files_and_never_overwrites() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = scratch("keygen");
