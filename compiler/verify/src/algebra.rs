@@ -2,6 +2,8 @@
 //!
 //! "May meet" answers err on the side of yes; "impossible" answers are exact reasons.
 
+/// Which rules match all that another matches.
+mod contain;
 /// Which kinds of peers there are, and their reserved labels.
 pub(crate) mod kind;
 /// Which rules can concern one flow.
@@ -10,5 +12,7 @@ pub(crate) mod overlap;
 pub(crate) mod prefix;
 /// Which pods and reserved identities a selector can match.
 pub(crate) mod selector;
+/// Rules by subject, and which subjects may be one endpoint.
+mod subjects;
 /// Sets of label values.
 pub(crate) mod values;

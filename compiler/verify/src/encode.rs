@@ -8,15 +8,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use policyc_ir::RuleId;
+use policyc_ir::fqdn::Fqdn;
 use policyc_ir::port::Protocol;
 use policyc_ir::rule::{Action, Direction, Level, Rule, RuleSet};
 use policyc_ir::settings::{Enforcement, Settings};
 
 use crate::algebra::kind::Kind;
-use crate::term::{Script, Term, Var};
+use crate::term::{Assignment, Script, Term, Var};
 
 /// Labels and the values that rules name.
 pub(crate) mod dims;
+/// Flows that match rules, put together without a solver.
+pub(crate) mod draw;
 /// What rules match, as terms.
 pub(crate) mod matching;
 /// Faults that tests put into the encoding, to see that they would be noticed.
@@ -43,6 +46,8 @@ pub(crate) struct Frame {
     pub(crate) port: Var,
     /// What numbers the destination gives to names of ports.
     pub(crate) named: Vec<NamedPort>,
+    /// Pairs of DNS names or patterns of which the first implies the second.
+    pub(crate) implied: Vec<(Fqdn, Fqdn)>,
 }
 
 /// A name of a port.
@@ -76,6 +81,30 @@ pub(crate) struct Encoded {
     pub(crate) selects: Term,
     /// It matches the flow.
     pub(crate) matches: Term,
+    /// The two without definitions, for evaluation: its subject is selected, and peer and layer 4 match.
+    pub(crate) plain: (Term, Term),
+}
+
+impl Encoded {
+    /// Whether its subject is selected.
+    pub(crate) fn selects_in(&self, values: &Assignment) -> bool {
+        self.plain.0.eval(values)
+    }
+
+    /// Whether it matches the flow.
+    pub(crate) fn matches_in(&self, values: &Assignment) -> bool {
+        self.plain.0.eval(values) && self.plain.1.eval(values)
+    }
+
+    /// The same rule where it is known whether it selects and matches.
+    pub(crate) fn known(&self, selects: bool, matches: bool) -> Self {
+        Self {
+            selects: Term::Const(selects),
+            matches: Term::Const(matches),
+            plain: (Term::Const(selects), Term::Const(matches)),
+            ..*self
+        }
+    }
 }
 
 /// Which of the two sides is the subject.
@@ -114,10 +143,11 @@ impl Frame {
         } else {
             "second"
         };
+        let plain = (selects.clone(), peers.and(services));
         let selects = self
             .script
             .define(format!("selects.{}.{tag}", id.0), selects);
-        let matches = Term::all([selects.clone(), peers, services]);
+        let matches = selects.clone().and(plain.1.clone());
         let matches = self
             .script
             .define(format!("matches.{}.{tag}", id.0), matches);
@@ -127,6 +157,7 @@ impl Frame {
             default_deny: rule.default_deny,
             selects,
             matches,
+            plain,
         }
     }
 

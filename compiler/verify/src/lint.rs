@@ -20,12 +20,18 @@ use crate::{Options, Report, Stats};
 
 /// A solver that knows a group's rules, and the terms it is asked about.
 mod asker;
+/// Which rules together match all that another matches.
+mod cover;
 /// What an allow does beyond letting flows pass: layer 7 and authentication.
 mod effect;
+/// Flows that show what a finding says.
+mod example;
 /// The questions of a group, one rule after the other.
 mod group;
 /// Selectors that nothing possible matches.
 mod impossible;
+/// The rules around one that is asked about.
+mod near;
 /// The questions as SMT-LIB text.
 pub(crate) mod questions;
 /// What people read.
@@ -143,7 +149,7 @@ pub(crate) fn groups(
     direction: Direction,
 ) -> (Vec<Group>, Group) {
     let mut by_namespace: BTreeMap<Arc<str>, Vec<RuleId>> = BTreeMap::new();
-    let (mut wide, mut narrow, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut wide, mut nodes) = (Vec::new(), Vec::new());
     for (id, rule) in algebra.rules.iter() {
         if rule.direction != direction || !algebra.has_subject(rule) {
             continue;
@@ -152,15 +158,12 @@ pub(crate) fn groups(
             // Without the host firewall nothing about nodes is enforced.
             _ if rule.subject.node && !settings.host_firewall => {}
             _ if rule.subject.node => nodes.push(id),
-            Some(namespace) => {
-                by_namespace.entry(namespace.clone()).or_default().push(id);
-                narrow.push(id);
-            }
+            Some(namespace) => by_namespace.entry(namespace.clone()).or_default().push(id),
             None => wide.push(id),
         }
     }
     let groups = by_namespace.into_values().map(|own| {
-        let others = near(algebra, &own, &wide);
+        let others = others(algebra, &own, |rule| rule.subject.namespace.is_none());
         Group { own, others }
     });
     let nodes = Group {
@@ -168,19 +171,17 @@ pub(crate) fn groups(
         others: Vec::new(),
     };
     let groups = groups.chain([nodes]).collect();
-    let others = near(algebra, &wide, &narrow);
+    let others = others(algebra, &wide, |rule| rule.subject.namespace.is_some());
     (groups, Group { own: wide, others })
 }
 
-/// Those of `others` whose subject some rule of `own` may share.
-fn near(algebra: &Algebra<'_>, own: &[RuleId], others: &[RuleId]) -> Vec<RuleId> {
-    let rule = |id: &RuleId| algebra.rules.rule(*id);
-    let meets = |other: &&RuleId| {
-        rule(other).is_some_and(|other| {
-            own.iter()
-                .filter_map(rule)
-                .any(|one| algebra.subjects_meet(one, other))
-        })
-    };
-    others.iter().filter(meets).copied().collect()
+/// Rules of another kind whose subject some rule of `own` may share.
+fn others(
+    algebra: &Algebra<'_>,
+    own: &[RuleId],
+    wanted: impl Fn(&policyc_ir::rule::Rule) -> bool,
+) -> Vec<RuleId> {
+    let mut near = algebra.near(own);
+    near.retain(|id| algebra.rules.rule(*id).is_some_and(&wanted));
+    near
 }

@@ -1,6 +1,6 @@
 //! Which rules can concern one flow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policyc_ir::port::{L4, Ports};
 use policyc_ir::rule::{Direction, Peer, Peers, Rule, RuleSet, Services};
@@ -9,6 +9,7 @@ use policyc_ir::{PeerId, RuleId, SelectorId};
 use super::kind::Kind;
 use super::prefix;
 use super::selector::{Asked, Reach, compatible, on_host, on_kind, table};
+use super::subjects::Subjects;
 
 /// Answers "may they meet" for the rules of a set.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Algebra<'a> {
     reach: Vec<Reach>,
     /// For selectors of nodes as subjects: what they ask of the node's labels, `None` if no node can match.
     hosts: BTreeMap<SelectorId, Option<Asked>>,
+    subjects: Subjects,
 }
 
 impl<'a> Algebra<'a> {
@@ -28,11 +30,14 @@ impl<'a> Algebra<'a> {
             let asked = on_kind(rules.selector(id), &Kind::HOST.labels(), on_host);
             (id, asked)
         });
-        Self {
+        let mut algebra = Self {
             rules,
             reach: table(rules),
             hosts: hosts.collect(),
-        }
+            subjects: Subjects::default(),
+        };
+        algebra.subjects = Subjects::new(&algebra);
+        algebra
     }
 
     /// The reach of a rule's subject, which is no node.
@@ -48,7 +53,8 @@ impl<'a> Algebra<'a> {
         self.subject(rule).is_some_and(Reach::is_possible)
     }
 
-    fn host(&self, rule: &Rule) -> Option<&Asked> {
+    /// What a rule asks of the node that is its subject.
+    pub(crate) fn host(&self, rule: &Rule) -> Option<&Asked> {
         self.hosts.get(&rule.subject.selector)?.as_ref()
     }
 
@@ -113,11 +119,9 @@ impl<'a> Algebra<'a> {
         namespaces && reach.is_some_and(|(left, right)| left.meets(right))
     }
 
-    /// Whether one flow may match both.
-    pub(crate) fn rules_meet(&self, left: &Rule, right: &Rule) -> bool {
-        left.direction == right.direction
-            && services_meet(&left.services, &right.services)
-            && self.subjects_meet(left, right)
+    /// Whether one flow may match both, given that their subjects and directions meet.
+    pub(crate) fn flows_meet(&self, left: &Rule, right: &Rule) -> bool {
+        services_meet(&left.services, &right.services)
             && self.peers_meet(&left.peers, &right.peers)
     }
 
@@ -155,7 +159,8 @@ impl<'a> Algebra<'a> {
         }
     }
 
-    fn reach(&self, selector: SelectorId) -> Option<&Reach> {
+    /// The reach of a selector.
+    pub(crate) fn reach(&self, selector: SelectorId) -> Option<&Reach> {
         self.reach.get(selector.index())
     }
 
@@ -174,23 +179,28 @@ impl<'a> Algebra<'a> {
         })
     }
 
-    /// The others among `of` whose subjects may be a rule's subject, in the same direction.
-    pub(crate) fn slice(&self, id: RuleId, of: &[RuleId]) -> Vec<RuleId> {
-        let Some(rule) = self.rules.rule(id) else {
-            return Vec::new();
-        };
-        let near = |other: &&RuleId| {
-            **other != id
-                && self.rules.rule(**other).is_some_and(|other| {
-                    other.direction == rule.direction && self.subjects_meet(rule, other)
-                })
-        };
-        of.iter().filter(near).copied().collect()
+    /// The other rules of its direction whose subjects may be a rule's subject, without those that are `gone`.
+    pub(crate) fn slice(&self, id: RuleId, gone: &BTreeSet<RuleId>) -> Vec<RuleId> {
+        let mut slice = self.subjects.near(id, self.rules);
+        slice.retain(|other| *other != id && !gone.contains(other));
+        slice
+    }
+
+    /// Rules of the direction of `own` whose subjects may be subjects of one of them, in order.
+    pub(crate) fn near(&self, own: &[RuleId]) -> Vec<RuleId> {
+        let mut seen = BTreeSet::new();
+        let mut near = BTreeSet::new();
+        for id in own {
+            if seen.insert(self.subjects.class(*id)) {
+                near.extend(self.subjects.near(*id, self.rules));
+            }
+        }
+        near.into_iter().collect()
     }
 }
 
 /// The kinds that a peer made of prefixes or names can match, as bits.
-fn families(peer: &Peer) -> u16 {
+pub(super) fn families(peer: &Peer) -> u16 {
     let of = |kinds: [Kind; 2]| kinds.iter().fold(0, |set, kind| set | kind.bit());
     match peer {
         Peer::Fqdn(_) => of(Kind::V4) | of(Kind::V6),

@@ -232,6 +232,10 @@ impl Dims {
             below: ranged.then(|| script.declare(format!("port-above-that-named.{name}"), 0)),
         });
         let named = named.collect();
+        let implied = names::implied(&self.names)
+            .into_iter()
+            .map(|(one, another)| (one.clone(), another.clone()))
+            .collect();
         let mut frame = Frame {
             dims: self,
             script,
@@ -239,6 +243,7 @@ impl Dims {
             protocol,
             port,
             named,
+            implied,
         };
         frame.names_are_possible();
         frame.layer4_is_well_formed();
@@ -281,10 +286,9 @@ impl Frame {
 
     /// An address that learned a name is selected by every pattern that selects the name.
     fn names_are_possible(&mut self) {
-        let implied = names::implied(self.dims.names());
         let mut facts = Vec::new();
         for side in &self.sides {
-            for (one, another) in &implied {
+            for (one, another) in &self.implied {
                 let flags = side.name(one).zip(side.name(another));
                 facts.extend(
                     flags.map(|(one, another)| Term::Flag(one).implies(Term::Flag(another))),

@@ -5,40 +5,48 @@ use std::collections::BTreeMap;
 use policyc_ir::RuleId;
 use policyc_ir::rule::Direction;
 
-use super::effect::Effects;
+use super::near::Near;
 use super::{Context, Group};
 use crate::encode::{Dims, Encoded, Frame, Seat};
 use crate::solver::z3::Z3;
-use crate::solver::{Answer, Literal, Solver};
+use crate::solver::{Answer, Limits, Literal, Solver};
 use crate::term::Term;
 
-/// A frame with a group's rules and the solver that knows it.
+/// A frame with a group's rules and, once it is needed, the solver that knows it.
 pub(super) struct Asker {
     pub(super) frame: Frame,
     pub(super) rules: BTreeMap<RuleId, Encoded>,
-    pub(super) solver: Z3,
+    limits: Limits,
+    solver: Option<Z3>,
     literals: BTreeMap<(RuleId, bool), Literal>,
 }
 
 impl Asker {
-    /// Loads a group's rules for questions about all that they could mean.
+    /// A group's rules for questions about all that they could mean.
     pub(super) fn new(context: &Context<'_>, group: &Group) -> Self {
         Self::of(context, encode(context, group, true))
     }
 
-    /// Loads rules for an example, which the model must be able to judge.
+    /// Rules for an example, which the model must be able to judge.
     pub(super) fn for_example(context: &Context<'_>, group: &Group) -> Self {
         Self::of(context, encode(context, group, false))
     }
 
     fn of(context: &Context<'_>, (frame, rules): (Frame, BTreeMap<RuleId, Encoded>)) -> Self {
-        let solver = Z3::new(frame.script.clone(), context.options.limits);
         Self {
             frame,
             rules,
-            solver,
+            limits: context.options.limits,
+            solver: None,
             literals: BTreeMap::new(),
         }
+    }
+
+    /// The solver, loaded when it is first needed.
+    pub(super) fn solver(&mut self) -> &mut Z3 {
+        let (frame, limits) = (&self.frame, self.limits);
+        self.solver
+            .get_or_insert_with(|| Z3::new(frame.script.clone(), limits))
     }
 
     /// Whether some flow fits.
@@ -47,8 +55,9 @@ impl Asker {
             Term::Const(true) => Answer::Sat,
             Term::Const(false) => Answer::Unsat,
             question => {
-                let literal = self.solver.literal(question);
-                self.solver.check(&[literal])
+                let solver = self.solver();
+                let literal = solver.literal(question);
+                solver.check(&[literal])
             }
         }
     }
@@ -61,14 +70,14 @@ impl Asker {
         let known = self.rules.get(&id).map(|rule| rule.matches.clone());
         let term = known.unwrap_or(Term::Const(false));
         let term = if positive { term } else { term.negate() };
-        let literal = self.solver.literal(&term);
+        let literal = self.solver().literal(&term);
         self.literals.insert((id, positive), literal);
         literal
     }
 
     /// [`removal`] for the rules of this solver.
-    pub(super) fn removal(&self, context: &Context<'_>, id: RuleId, slice: &[RuleId]) -> Term {
-        removal(&self.frame, &self.rules, context, id, slice)
+    pub(super) fn removal(&self, context: &Context<'_>, id: RuleId, near: &Near) -> Term {
+        removal(&self.frame, &self.rules, context, id, near)
     }
 }
 
@@ -78,20 +87,19 @@ pub(super) fn removal(
     encoded: &BTreeMap<RuleId, Encoded>,
     context: &Context<'_>,
     id: RuleId,
-    slice: &[RuleId],
+    near: &Near,
 ) -> Term {
-    let others = || slice.iter().filter_map(|id| encoded.get(id));
+    let others = || near.slice.iter().filter_map(|id| encoded.get(id));
     let (Some(one), Some(rule)) = (encoded.get(&id), context.rules.rule(id)) else {
         return Term::Const(false);
     };
     let settings = context.settings;
     let with = frame.verdict(others().chain([one]), rule.direction, Seat::First, settings);
     let without = frame.verdict(others(), rule.direction, Seat::First, settings);
-    let effects = Effects::new(context.rules, rule, slice);
-    if effects.clashes {
+    if near.effects.clashes {
         return one.selects.clone();
     }
-    let lost = effects.lost(id, encoded).and(with.clone());
+    let lost = near.effects.lost(id, encoded).and(with.clone());
     one.selects.clone().and(with.differs(without).or(lost))
 }
 

@@ -1,9 +1,12 @@
 //! The questions as SMT-LIB text.
 
+use std::collections::BTreeSet;
+
 use policyc_ir::rule::{Direction, RuleSet};
 use policyc_ir::settings::Settings;
 
 use super::asker::{encode, removal};
+use super::near::Near;
 use super::{Context, Group, groups};
 use crate::Options;
 use crate::algebra::overlap::Algebra;
@@ -45,17 +48,17 @@ pub fn questions(rules: &RuleSet, settings: &Settings) -> Vec<Question> {
 
 fn of_group(context: &Context<'_>, group: &Group) -> Vec<(policyc_ir::RuleId, Question)> {
     let (frame, encoded) = encode(context, group, true);
-    let present: Vec<_> = group.own.iter().chain(&group.others).copied().collect();
     let question = |id: &policyc_ir::RuleId| {
-        let slice = context.algebra.slice(*id, &present);
-        let term = removal(&frame, &encoded, context, *id, &slice);
+        let rule = context.rules.rule(*id)?;
+        let near = Near::new(context.algebra, *id, rule, &BTreeSet::new());
+        let term = removal(&frame, &encoded, context, *id, &near);
         let rule = context.rules.name(*id);
         let about = [
             format!("Is there a flow that is judged otherwise without `{rule}`?"),
             "unsat: removing the rule changes no verdict.".to_owned(),
         ];
         let text = smtlib::print(&frame.script, &[term], &about);
-        (*id, Question { rule, text })
+        Some((*id, Question { rule, text }))
     };
-    group.own.iter().map(question).collect()
+    group.own.iter().filter_map(question).collect()
 }

@@ -16,6 +16,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use super::asker::{Asker, removal};
+use super::near::Near;
 use super::{Context, Group};
 use crate::Options;
 use crate::algebra::overlap::Algebra;
@@ -56,8 +57,9 @@ fn both(drafts: &[Draft], direction: Direction, universes: &[Universe]) -> Vec<P
         };
         let mut asker = Asker::new(&context, &group);
         for id in &own {
-            let slice = algebra.slice(*id, &own);
-            let question = removal(&asker.frame, &asker.rules, &context, *id, &slice);
+            let rule = rules.rule(*id).unwrap();
+            let near = Near::new(&algebra, *id, rule, &BTreeSet::new());
+            let question = removal(&asker.frame, &asker.rules, &context, *id, &near);
             let matters = asker.ask(&question) == Answer::Sat;
             let removed = build(drafts, direction, &BTreeSet::from([*id]));
             let changed = all_verdicts(&removed, universes, direction) != before;

@@ -1,0 +1,79 @@
+//! Which rules together match all that another matches.
+
+use policyc_ir::RuleId;
+use policyc_ir::rule::{Peers, Rule, Services};
+
+use super::group::Run;
+use crate::solver::{Answer, Solver as _};
+
+impl Run<'_> {
+    /// The fewest of the candidates that together match all that the rule matches; `None` if even all do not.
+    pub(super) fn cover(
+        &mut self,
+        id: RuleId,
+        rule: &Rule,
+        candidates: &[RuleId],
+    ) -> Result<Option<Vec<RuleId>>, String> {
+        let rules = self.context.rules;
+        let mut left: Vec<_> = candidates.to_vec();
+        // Rules of the same policy and wide ones are the explanation people look for, so they go last.
+        left.sort_by_key(|other| (rules.rule(*other).map(|other| rank(rule, other)), *other));
+        let algebra = self.context.algebra;
+        let single = left.iter().rev().find(|other| {
+            let other = rules.rule(**other);
+            other.is_some_and(|other| !other.unresolved && algebra.contains(other, rule))
+        });
+        if let Some(single) = single {
+            return Ok(Some(vec![*single]));
+        }
+        if left.is_empty() || self.drawn_flow_escapes(id, rule, &left) || !self.covers(id, &left)? {
+            return Ok(None);
+        }
+        let mut step = left.len().div_ceil(2);
+        loop {
+            let mut at = 0;
+            while at < left.len() {
+                let end = (at + step).min(left.len());
+                let rest: Vec<_> = left
+                    .iter()
+                    .enumerate()
+                    .filter(|(place, _)| !(at..end).contains(place))
+                    .map(|(_, id)| *id)
+                    .collect();
+                if !rest.is_empty() && self.covers(id, &rest)? {
+                    left = rest;
+                } else {
+                    at = end;
+                }
+            }
+            if step == 1 {
+                break;
+            }
+            step = step.div_ceil(2);
+        }
+        left.sort_unstable();
+        Ok(Some(left))
+    }
+
+    fn covers(&mut self, id: RuleId, others: &[RuleId]) -> Result<bool, String> {
+        self.questions += 1;
+        let asker = self.asker();
+        let mut assumed = vec![asker.matches(id, true)];
+        assumed.extend(others.iter().map(|other| asker.matches(*other, false)));
+        match asker.solver().check(&assumed) {
+            Answer::Sat => Ok(false),
+            Answer::Unsat => Ok(true),
+            Answer::Unknown(why) => Err(why),
+        }
+    }
+}
+
+/// How much a rule explains another: same policy, then wide peers, services and subject.
+pub(super) fn rank(rule: &Rule, other: &Rule) -> (bool, bool, bool, bool) {
+    (
+        rule.origin.policy == other.origin.policy,
+        other.peers == Peers::Any,
+        other.services == Services::All,
+        other.subject == rule.subject,
+    )
+}
