@@ -7,7 +7,6 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout,
     reason = "helpers of tests, which say what they counted"
 )]
 
@@ -35,7 +34,7 @@ const KILLS: u64 = 200;
 /// Longest time that a daemon is let live in between.
 const LIFETIME: u64 = 400;
 /// Steps between two that are made to fail; both kinds of failure together meet every second one.
-const STRIDE: u64 = 4;
+const STRIDE: u64 = 2;
 const FIRST_STRIDE: u64 = 12;
 
 /// Ports of the policies that take turns: besides the one that all allow.
