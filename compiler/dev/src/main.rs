@@ -16,8 +16,8 @@ const USAGE: &str = "usage: cargo dev <task>
 tasks:
   cluster FOLDER [--pods N] [--policies N] [--seed N]
                  write the cluster that benchmarks of this size measure, as `inventory.yaml` and `policies.yaml`
-  ebpf           rebuild the eBPF object `ebpf/policy.o` and its list of sources
-  ebpf --check   rebuild it elsewhere and fail if it is not, byte for byte, the one checked in";
+  ebpf           rebuild the eBPF objects `ebpf/policy.o` and `ebpf/bench.o` and their list of sources
+  ebpf --check   rebuild them elsewhere and fail if they are not, byte for byte, those checked in";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

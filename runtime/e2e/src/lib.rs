@@ -21,6 +21,8 @@ pub mod old_kernel;
 pub mod packet;
 /// Whether the tests may run here.
 pub mod root;
+/// A command whose every step into the kernel can be made to fail.
+pub mod stumble;
 /// Everything that only `unsafe` can do: namespaces, mounts, mapped memory, raw sockets.
 mod sys;
 /// A node and its pods as network namespaces.

@@ -9,10 +9,10 @@ use crate::sys;
 
 /// Has every BPF command fail in the command, as on a kernel that does not have it.
 pub fn without_bpf(command: &mut Command) -> &mut Command {
-    sys::before_exec(command, sys::refuse_bpf)
+    sys::before_exec(command, sys::seccomp::refuse_bpf)
 }
 
 /// Has every request for a BPF link fail in the command, as on a kernel without tcx.
 pub fn without_tcx(command: &mut Command) -> &mut Command {
-    sys::before_exec(command, sys::refuse_links)
+    sys::before_exec(command, sys::seccomp::refuse_links)
 }

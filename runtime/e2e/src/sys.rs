@@ -4,6 +4,9 @@
     reason = "system calls without a safe wrapper in the standard library"
 )]
 
+/// Letting a process's system calls fail.
+pub(crate) mod seccomp;
+
 use std::ffi::{CString, c_int, c_void};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -321,68 +324,4 @@ pub(crate) fn before_exec(
     use std::os::unix::process::CommandExt as _;
     // SAFETY: the functions given make system calls on memory of their own only, which is allowed after a fork.
     unsafe { command.pre_exec(run) }
-}
-
-/// Number of the `bpf` command that makes a link.
-const LINK_CREATE: u32 = 28;
-
-/// Parts of seccomp programs.
-const LOAD: u16 = 0x20;
-const EQUAL: u16 = 0x15;
-const RETURN: u16 = 0x06;
-/// Offset in `seccomp_data` of the call's number.
-const NUMBER: u32 = 0;
-/// Offset of the low half of its first argument.
-const ARGUMENT: u32 = 16;
-
-fn step(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code, jt, jf, k }
-}
-
-/// The number of `bpf` among system calls.
-fn bpf_call() -> io::Result<u32> {
-    u32::try_from(libc::SYS_bpf).map_err(io::Error::other)
-}
-
-/// What a filter returns for a call to fail.
-fn failing(error: c_int) -> u32 {
-    libc::SECCOMP_RET_ERRNO | error.unsigned_abs()
-}
-
-/// Has `bpf(BPF_LINK_CREATE)` fail with "invalid argument" in this process and those it starts.
-pub(crate) fn refuse_links() -> io::Result<()> {
-    filter(&mut [
-        step(LOAD, 0, 0, NUMBER),
-        step(EQUAL, 0, 3, bpf_call()?),
-        step(LOAD, 0, 0, ARGUMENT),
-        step(EQUAL, 0, 1, LINK_CREATE),
-        step(RETURN, 0, 0, failing(libc::EINVAL)),
-        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ])
-}
-
-/// Has `bpf` fail with "not implemented" in this process and those it starts.
-pub(crate) fn refuse_bpf() -> io::Result<()> {
-    filter(&mut [
-        step(LOAD, 0, 0, NUMBER),
-        step(EQUAL, 0, 1, bpf_call()?),
-        step(RETURN, 0, 0, failing(libc::ENOSYS)),
-        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ])
-}
-
-fn filter(steps: &mut [libc::sock_filter]) -> io::Result<()> {
-    let program = libc::sock_fprog {
-        len: u16::try_from(steps.len()).map_err(io::Error::other)?,
-        filter: steps.as_mut_ptr(),
-    };
-    // SAFETY: the program and its steps outlive the call, and the kernel only reads them.
-    let result = unsafe {
-        libc::prctl(
-            libc::PR_SET_SECCOMP,
-            libc::SECCOMP_MODE_FILTER,
-            &raw const program,
-        )
-    };
-    checked(result).map(|_| ())
 }

@@ -21,6 +21,7 @@ use crate::arena;
 const CLIENT: u32 = 2;
 const WEB: u32 = 3;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 /// Ports on which the server answers.
 const PORTS: [u16; 4] = [80, 81, 82, 83];
 
@@ -67,9 +68,9 @@ pub(crate) struct Outcome {
 
 /// The node. Files and pins are removed when it is dropped.
 pub(crate) struct Node {
-    topology: Topology,
+    pub(crate) topology: Topology,
     _servers: Servers,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     pub(crate) pin_dir: PathBuf,
 }
 
@@ -158,8 +159,11 @@ impl Node {
     }
 
     fn contents(&self, revision: u64, ports: &[u16]) -> Contents {
-        let ingress: Vec<arena::Allow> = ports.iter().map(|port| (CLIENT, TCP, *port)).collect();
-        let egress: Vec<arena::Allow> = PORTS.iter().map(|port| (WEB, TCP, *port)).collect();
+        let allow = |peer, ports: &[u16]| -> Vec<arena::Allow> {
+            let both = |port: &u16| [(peer, TCP, *port), (peer, UDP, *port)];
+            ports.iter().flat_map(both).collect()
+        };
+        let (ingress, egress) = (allow(CLIENT, ports), allow(WEB, &PORTS));
         let (arena, images) = arena::build(4, &[&ingress, &egress, &[]]);
         let [client, web] = &self.topology.pods[..] else {
             panic!("two pods")
@@ -182,7 +186,7 @@ impl Node {
                 endpoint("shop/client", client, CLIENT, images[2], images[1]),
                 endpoint("shop/web", web, WEB, images[0], images[2]),
             ],
-            rules: (0..ports.len() + PORTS.len()).map(rule).collect(),
+            rules: (0..2 * (ports.len() + PORTS.len())).map(rule).collect(),
             identities: ["unknown", "host", "app=client", "app=web"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -279,7 +283,7 @@ impl Node {
         outcome.stdout
     }
 
-    fn prepare(&self, arguments: &[&str], is_input: bool) -> Command {
+    pub(crate) fn prepare(&self, arguments: &[&str], is_input: bool) -> Command {
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--net=/run/netns/{}", self.topology.node))
