@@ -63,8 +63,8 @@ impl Filter {
 }
 
 impl Filters {
-    /// Merges rules; `None` if none of them speaks of layer 7 or authentication, since the rules alone then tell the
-    /// verdict. Where the subject is not in default deny, layer 7 only watches: every filter lets all requests pass.
+    /// Merges rules as [`Self::of`] does; `None` if none of them speaks of layer 7 or authentication, since the rules
+    /// alone then tell the verdict.
     ///
     /// # Errors
     /// Rules that exclude each other.
@@ -73,14 +73,21 @@ impl Filters {
         rules: &[RuleId],
         default_deny: bool,
     ) -> Result<Option<Self>, Conflict> {
-        let with_id = |id: &RuleId| set.rule(*id).map(|rule| (*id, rule));
-        let mut rules: Vec<_> = rules.iter().filter_map(with_id).collect();
-        if rules
-            .iter()
-            .all(|(_, rule)| rule.l7.is_none() && rule.auth.is_none())
-        {
+        let mut known = rules.iter().filter_map(|id| set.rule(*id));
+        if known.all(|rule| rule.l7.is_none() && rule.auth.is_none()) {
             return Ok(None);
         }
+        Self::of(set, rules, default_deny).map(Some)
+    }
+
+    /// Merges rules. Where the subject is not in default deny, layer 7 only watches: every filter lets all requests
+    /// pass.
+    ///
+    /// # Errors
+    /// Rules that exclude each other.
+    pub fn of(set: &RuleSet, rules: &[RuleId], default_deny: bool) -> Result<Self, Conflict> {
+        let with_id = |id: &RuleId| set.rule(*id).map(|rule| (*id, rule));
+        let mut rules: Vec<_> = rules.iter().filter_map(with_id).collect();
         rules.sort_by_cached_key(|(id, rule)| (rule.level, resource(set, rule), *id));
         let mut merged: BTreeMap<(Tier, Option<L4>, Option<PeerId>), Filter> = BTreeMap::new();
         for (id, rule) in rules {
@@ -118,7 +125,7 @@ impl Filters {
             filters.iter_mut().for_each(Filter::open);
         }
         filters.sort();
-        Ok(Some(Self(filters)))
+        Ok(Self(filters))
     }
 }
 
@@ -176,9 +183,15 @@ fn unmerged(id: RuleId, rule: &Rule) -> Result<Vec<Filter>, Conflict> {
         Services::All => vec![None],
         Services::Of(list) => list.iter().cloned().map(Some).collect(),
     };
-    let pairs = services
-        .iter()
-        .flat_map(|l4| peers.iter().map(move |peer| (l4.clone(), *peer)));
+    // On all ports, who is named beside anyone is left out.
+    let anyone = matches!(rule.peers, Peers::Any);
+    let pairs = services.iter().flat_map(|l4| {
+        let all_ports = l4.as_ref().is_none_or(|l4| l4.ports == Ports::All);
+        let kept = peers
+            .iter()
+            .filter(move |peer| !(anyone && all_ports && peer.is_some()));
+        kept.map(move |peer| (l4.clone(), *peer))
+    });
     let filters = pairs.map(|(l4, peer)| Filter {
         level: rule.level,
         l4,
