@@ -45,9 +45,7 @@ impl Algebra<'_> {
             (Peers::Of(_), Peers::Any) => false,
             (Peers::Of(outer), Peers::Of(inner)) => inner.iter().all(|inner| {
                 outer.contains(inner)
-                    || outer
-                        .iter()
-                        .any(|outer| self.peer_contains(*outer, *inner))
+                    || outer.iter().any(|outer| self.peer_contains(*outer, *inner))
             }),
         }
     }

@@ -121,8 +121,7 @@ impl<'a> Algebra<'a> {
 
     /// Whether one flow may match both, given that their subjects and directions meet.
     pub(crate) fn flows_meet(&self, left: &Rule, right: &Rule) -> bool {
-        services_meet(&left.services, &right.services)
-            && self.peers_meet(&left.peers, &right.peers)
+        services_meet(&left.services, &right.services) && self.peers_meet(&left.peers, &right.peers)
     }
 
     fn peers_meet(&self, left: &Peers, right: &Peers) -> bool {

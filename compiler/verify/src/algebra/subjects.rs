@@ -43,7 +43,9 @@ impl Subjects {
                 rules.push([Vec::new(), Vec::new()]);
             }
             class.push(at);
-            let of = rules.get_mut(at).and_then(|of| of.get_mut(side(rule.direction)));
+            let of = rules
+                .get_mut(at)
+                .and_then(|of| of.get_mut(side(rule.direction)));
             if let Some(of) = of {
                 of.push(id);
             }

@@ -115,7 +115,9 @@ impl Frame {
                 narrow(asked, NAMESPACE, namespace.clone())?;
             }
         }
-        let kinds = reaches.iter().fold(u16::MAX, |set, reach| set & reach.kinds);
+        let kinds = reaches
+            .iter()
+            .fold(u16::MAX, |set, reach| set & reach.kinds);
         let others = Kind::SUBJECTS.into_iter();
         let mut kinds: Vec<Kind> = others.filter(|kind| kinds & kind.bit() != 0).collect();
         if asked.is_some() {
@@ -152,7 +154,9 @@ impl Frame {
             .filter(|peer| !matches!(peer, Peer::Labels(_)))
             .copied()
             .collect();
-        let kinds = reaches.iter().fold(u16::MAX, |set, reach| set & reach.kinds);
+        let kinds = reaches
+            .iter()
+            .fold(u16::MAX, |set, reach| set & reach.kinds);
         let real = |kind: &Kind| !matches!(*kind, Kind::UNKNOWN | Kind::WORLD);
         let others = Kind::OTHERS.into_iter().filter(real);
         let mut kinds: Vec<Kind> = others.filter(|kind| kinds & kind.bit() != 0).collect();
@@ -195,7 +199,9 @@ impl Frame {
             let wanted = find(asked, name).unwrap_or(&free);
             let code = if &**name == CLUSTER {
                 // A pod of the local cluster unless another is asked for.
-                domain.code(&self.dims.cluster).filter(|_| accepts(wanted, &self.dims.cluster))
+                domain
+                    .code(&self.dims.cluster)
+                    .filter(|_| accepts(wanted, &self.dims.cluster))
             } else {
                 None
             };
@@ -254,7 +260,10 @@ impl Frame {
         values.set(if v4 { side.v4 } else { side.v6 }, bits);
         // What a name implies may imply more, but every pair of that chain is among the pairs.
         let implied = self.implied.iter().filter(|(one, _)| names.contains(&one));
-        let all: Vec<&Fqdn> = implied.map(|(_, another)| another).chain(names.iter().copied()).collect();
+        let all: Vec<&Fqdn> = implied
+            .map(|(_, another)| another)
+            .chain(names.iter().copied())
+            .collect();
         for fqdn in all {
             values.set(side.name(fqdn)?, 1);
         }
@@ -273,7 +282,9 @@ impl Frame {
             return;
         }
         for (name, var) in &first.labels {
-            let Some(other) = second.label(name).filter(|_| name.starts_with(NAMESPACE_LABELS))
+            let Some(other) = second
+                .label(name)
+                .filter(|_| name.starts_with(NAMESPACE_LABELS))
             else {
                 continue;
             };
@@ -316,7 +327,11 @@ impl Frame {
         if !names.is_empty() && values.get(destination.kind) != 0 {
             return None;
         }
-        let lowest = if protocol.has_ports() { low.max(1) } else { low };
+        let lowest = if protocol.has_ports() {
+            low.max(1)
+        } else {
+            low
+        };
         let port = if protocol.has_ports() || protocol.is_icmp() {
             port(lowest, high, rules, pick)?
         } else {
@@ -417,12 +432,17 @@ fn narrow(asked: &mut Asked, name: &str, value: Arc<str>) -> Option<()> {
 }
 
 fn find<'a>(asked: &'a Asked, name: &str) -> Option<&'a Values> {
-    let at = asked.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+    let at = asked
+        .binary_search_by(|(known, _)| (**known).cmp(name))
+        .ok()?;
     asked.get(at).map(|(_, values)| values)
 }
 
 fn accepts(values: &Values, value: &str) -> bool {
-    let listed = values.list.binary_search_by(|known| (**known).cmp(value)).is_ok();
+    let listed = values
+        .list
+        .binary_search_by(|known| (**known).cmp(value))
+        .is_ok();
     listed != values.complement
 }
 
@@ -463,7 +483,10 @@ fn pick_code(values: &Values, domain: Domain<'_>, pick: &mut Pick) -> Option<u12
 /// An address in all blocks and in none of their exceptions.
 fn within(blocks: &[(&Cidr, &[Cidr])], v4: bool, pick: &mut Pick) -> Option<u128> {
     let whole = if v4 { &Cidr::ALL_V4 } else { &Cidr::ALL_V6 };
-    let narrowest = blocks.iter().map(|(cidr, _)| *cidr).max_by_key(|cidr| cidr.bits());
+    let narrowest = blocks
+        .iter()
+        .map(|(cidr, _)| *cidr)
+        .max_by_key(|cidr| cidr.bits());
     let prefix = narrowest.unwrap_or(whole);
     if !blocks.iter().all(|(cidr, _)| cidr.covers(prefix)) {
         return None;
@@ -493,7 +516,10 @@ fn within(blocks: &[(&Cidr, &[Cidr])], v4: bool, pick: &mut Pick) -> Option<u128
 /// The first address from `start` on that is in no hole.
 fn free(start: u128, high: u128, holes: &[(u128, u128)]) -> Option<u128> {
     let mut at = start;
-    while let Some((_, last)) = holes.iter().find(|(first, last)| (*first..=*last).contains(&at)) {
+    while let Some((_, last)) = holes
+        .iter()
+        .find(|(first, last)| (*first..=*last).contains(&at))
+    {
         at = last.checked_add(1)?;
     }
     (at <= high).then_some(at)

@@ -6,11 +6,11 @@ use policyc_ir::RuleId;
 use policyc_ir::model::Reason;
 use policyc_ir::rule::{Direction, Rule};
 
-use super::{Context, Group};
 use super::asker::{Asker, removal};
 use super::group::Run;
 use super::near::Near;
 use super::text;
+use super::{Context, Group};
 use crate::encode::Seat;
 use crate::encode::draw::Pick;
 use crate::replay::{Judgement, Stage};
@@ -186,14 +186,17 @@ fn changes(
         }
     }
     // Of the others it counts only whether some select the subject, and whether one of those enforces.
-    let others = near.slice.iter().filter_map(|id| Some((*id, asker.rules.get(id)?)));
-    let mut selecting = others.filter(|(_, rule)| rule.selects_in(values)).peekable();
+    let others = near
+        .slice
+        .iter()
+        .filter_map(|id| Some((*id, asker.rules.get(id)?)));
+    let mut selecting = others
+        .filter(|(_, rule)| rule.selects_in(values))
+        .peekable();
     let first = selecting.peek().copied();
     let enforcing = selecting.find(|(_, rule)| rule.default_deny);
     for (id, rule) in first.into_iter().chain(enforcing) {
-        known
-            .entry(id)
-            .or_insert_with(|| rule.known(true, false));
+        known.entry(id).or_insert_with(|| rule.known(true, false));
     }
     removal(&asker.frame, &known, context, id, near).eval(values)
 }
