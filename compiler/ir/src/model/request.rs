@@ -122,7 +122,7 @@ impl Model<'_> {
                 Action::Allow => match says(filter, request) {
                     Answer::Passed => return Answer::Passed,
                     Answer::Refused => {}
-                    answer => unknown = Some(answer),
+                    answer @ Answer::Unknown(_) => unknown = Some(answer),
                 },
             }
         }

@@ -42,7 +42,7 @@ pub(super) fn any(rules: &[l7::Http], request: &Http) -> Answer {
         match matches(rule, request) {
             Answer::Passed => return Answer::Passed,
             Answer::Refused => {}
-            answer => unknown = answer,
+            answer @ Answer::Unknown(_) => unknown = answer,
         }
     }
     unknown
