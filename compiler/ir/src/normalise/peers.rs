@@ -6,7 +6,7 @@ use crate::fqdn::Fqdn;
 use crate::ids::PeerId;
 use crate::label;
 use crate::policy::{self, Block, KubernetesPeer, Traffic};
-use crate::rule::{Action, Direction, Peer, Peers};
+use crate::rule::{Action, Direction, Kind, Peer, Peers};
 use crate::selector::Selector;
 use crate::settings::Settings;
 
@@ -32,8 +32,7 @@ impl Pass<'_> {
     /// In Cilium's kinds an entry that speaks of neither peers nor layer 4 matches nothing; in Kubernetes' it
     /// matches everything.
     pub(super) fn peers(&mut self, context: &Context<'_>, entry: &policy::Entry) -> Resolved {
-        let cilium = context.info.namespace.is_none() && !context.info.kind.has_levels()
-            || context.info.kind == crate::rule::Kind::Cnp;
+        let cilium = matches!(context.info.kind, Kind::Cnp | Kind::Ccnp);
         let silent = matches!(entry.traffic, Traffic::Any);
         match &entry.peers {
             policy::Peers::Absent if silent && cilium => Peers::Of(Vec::new()).into(),
