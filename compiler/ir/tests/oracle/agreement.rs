@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use policyc_ir::model::Flow;
+use policyc_ir::model::request::{Answer as Told, Http, Request};
+use policyc_ir::model::{Flow, Model};
 use policyc_ir::policy::PolicySet;
 use policyc_ir::port::Protocol;
 use policyc_syntax::ast::Document;
@@ -12,7 +13,7 @@ use proptest::test_runner::Config;
 use crate::answer::answer;
 use crate::generate::Case;
 use crate::naive::cluster::Cluster;
-use crate::naive::{Answer, World};
+use crate::naive::{Answer, Facing, World};
 use crate::random::{each_pair, parse, ports, run, with_model};
 
 /// Flows that a run compares at least.
@@ -41,7 +42,7 @@ fn the_model_agrees_with_a_naive_evaluator() {
         "only {in_force} of {written} random policies are valid: the comparison means little"
     );
     let kinds = [
-        "allow", "deny", "redirect", "error", "auth", "http", "dns", "tls", "crd",
+        "allow", "deny", "redirect", "error", "auth", "http", "dns", "tls", "crd", "request",
     ];
     for kind in kinds {
         let share = met.borrow().get(kind).copied().unwrap_or_default();
@@ -98,6 +99,10 @@ fn compare(case: &Case, met: &mut BTreeMap<&'static str, usize>) -> (usize, usiz
                         "{subject} {:?} {} {protocol}/{port}",
                         side.direction, other.0
                     );
+                    if wanted.shown.is_some() {
+                        let told = requests(&world, &facing, model, &flow);
+                        *met.entry("request").or_default() += told;
+                    }
                     count(&wanted, met);
                     asked += 1;
                 }
@@ -117,4 +122,61 @@ fn count(answer: &Answer, met: &mut BTreeMap<&'static str, usize>) {
     for kind in [Some(answer.verdict), auth, parser].into_iter().flatten() {
         *met.entry(kind).or_default() += 1;
     }
+}
+
+/// Compares what becomes of requests over a flow; returns how many.
+fn requests(world: &World<'_>, facing: &Facing<'_>, model: &Model<'_>, flow: &Flow) -> usize {
+    let mut asked = 0;
+    for request in asking()
+        .filter(|request| flow.protocol == Protocol::TCP || matches!(request, Request::Dns(_)))
+    {
+        let given = model.request(flow, &request);
+        let wanted = world.request(facing, flow.protocol.0, flow.port, &request);
+        // Why an answer is not known is no part of it.
+        let same = match (&given, &wanted) {
+            (Told::Unknown(_), Told::Unknown(_)) => true,
+            (given, wanted) => given == wanted,
+        };
+        assert!(same, "{request:?}: {given:?}, but {wanted:?}");
+        asked += 1;
+    }
+    asked
+}
+
+/// Requests on both sides of every rule that policies are drawn with.
+fn asking() -> impl Iterator<Item = Request> {
+    let http = |method: &str, path: &str, more: &[(&str, &str)], name: Option<&str>| {
+        let headers = more
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Request::Http(Http {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            host: "a.example.com".to_owned(),
+            headers: headers.collect(),
+            server_name: name.map(str::to_owned),
+        })
+    };
+    let over_http = [
+        http("GET", "/", &[], None),
+        http("GET", "/api/x", &[("X-Key", "1"), ("x-team", "red")], None),
+        http("POST", "/", &[("X-Team", "blue")], Some("a.example.com")),
+        http("PUT", "/other", &[], Some("b.example.com")),
+        http("HEAD", "/api/", &[("x-key", "2")], Some("x.example.com")),
+    ];
+    let names = [
+        None,
+        Some("a.example.com"),
+        Some("x.y.example.com"),
+        Some("other.org"),
+    ];
+    let over_tls = names.map(|name| Request::Tls(name.map(str::to_owned)));
+    let queries = [
+        "example.com",
+        "A.example.com.",
+        "b.a.example.com",
+        "other.example.org",
+    ];
+    let queries = queries.map(|name| Request::Dns(name.to_owned()));
+    over_http.into_iter().chain(over_tls).chain(queries)
 }

@@ -23,6 +23,8 @@ mod l7;
 mod labels;
 /// The other side.
 mod peer;
+/// What proxies say.
+mod request;
 /// Prefixes, ports and patterns.
 mod text;
 
@@ -33,7 +35,7 @@ use policyc_syntax::ast::{Document, Object, Text};
 use cluster::Cluster;
 use labels::Labels;
 
-pub(crate) use decide::{Answer, Shown};
+pub(crate) use decide::{Answer, Facing, Shown};
 pub(crate) use filter::Side;
 
 /// A cluster, its settings and the policies in force.

@@ -45,15 +45,19 @@ pub(crate) struct Shown {
 
 /// A key of the policy map that matches the flow, with what it holds.
 #[derive(Clone, Copy, Debug)]
-struct Key<'a> {
+pub(super) struct Key<'a> {
     /// Whether it is for the peer's own identity, not for everyone.
     own: bool,
     /// Bits of protocol and port that it fixes, 0 to 24.
     bits: u32,
     /// Tier and priority, lower first.
-    level: (u8, u32),
+    pub(super) level: (u8, u32),
+    /// The service of its filter.
+    pub(super) service: &'a Service,
+    /// Whether the map does without it, since everyone is given the same on this port. Proxies have it.
+    spare: bool,
     /// What the selector was given.
-    given: &'a Given,
+    pub(super) given: &'a Given,
 }
 
 impl Key<'_> {
@@ -89,7 +93,7 @@ impl Key<'_> {
         of(self) == of(other)
     }
 
-    fn precedence(&self) -> (Reverse<(u8, u32)>, u8) {
+    pub(super) fn precedence(&self) -> (Reverse<(u8, u32)>, u8) {
         (Reverse(self.level), self.low())
     }
 }
@@ -99,27 +103,23 @@ impl World<'_> {
     pub(crate) fn facing<'a>(&self, side: &'a Side, other: &'a Other) -> Facing<'a> {
         let mut filters = Vec::new();
         for ((tier, service), selects) in &side.filters {
-            let key = |given| Key {
-                own: true,
+            let key = |own, given: &'a Given| Key {
+                own,
                 bits: 0,
-                level: (*tier, 0),
+                level: (*tier, given.priority),
+                service,
+                spare: false,
                 given,
             };
             let anyone = selects.get(&ANYONE).filter(|_| service.port != ALL);
+            let anyone = anyone.map(|given| key(false, given));
             for (select, given) in selects
                 .iter()
                 .filter(|(select, _)| self.selects(select, other))
             {
-                let own = *select != ANYONE;
-                // What does the same as what everyone is given on this port gets no key of its own.
-                if own
-                    && anyone.is_some_and(|anyone| {
-                        key(anyone).same(&key(given)) && anyone.priority == given.priority
-                    })
-                {
-                    continue;
-                }
-                filters.push((*tier, service, own, given));
+                let mut key = key(*select != ANYONE, given);
+                key.spare = key.own && anyone.is_some_and(|anyone| anyone.same(&key));
+                filters.push(key);
             }
         }
         Facing {
@@ -194,21 +194,36 @@ impl World<'_> {
         }
     }
 
-    fn keys<'a>(&self, facing: &Facing<'a>, protocol: u8, port: u16) -> Vec<Key<'a>> {
-        let mut keys = Vec::new();
-        for (tier, service, own, given) in &facing.filters {
-            let Some((named, bits)) = self.bits(facing, service, protocol, port) else {
-                continue;
-            };
+    /// The key that decides on a flow.
+    pub(super) fn winner<'a>(
+        &self,
+        facing: &Facing<'a>,
+        protocol: u8,
+        port: u16,
+    ) -> Option<Key<'a>> {
+        let keys = self.keys(facing, protocol, port);
+        look_up(&keys).map(|(winner, _)| winner)
+    }
+
+    /// Everything that matches a flow.
+    pub(super) fn every_key<'a>(
+        &self,
+        facing: &Facing<'a>,
+        protocol: u8,
+        port: u16,
+    ) -> Vec<Key<'a>> {
+        let matching = facing.filters.iter().filter_map(|key| {
+            let (named, bits) = self.bits(facing, key.service, protocol, port)?;
             // Names are looked up for each identity on egress, so nobody shares the key.
-            let own = *own || (named && facing.side.direction == Direction::Egress);
-            keys.push(Key {
-                own,
-                bits,
-                level: (*tier, given.priority),
-                given,
-            });
-        }
+            let own = key.own || (named && facing.side.direction == Direction::Egress);
+            Some(Key { own, bits, ..*key })
+        });
+        matching.collect()
+    }
+
+    fn keys<'a>(&self, facing: &Facing<'a>, protocol: u8, port: u16) -> Vec<Key<'a>> {
+        let mut keys = self.every_key(facing, protocol, port);
+        keys.retain(|key| !key.spare);
         // A pass leaves to the next tier what comes after it in its own.
         let passes: Vec<_> = keys
             .iter()
@@ -256,7 +271,7 @@ impl World<'_> {
 pub(crate) struct Facing<'a> {
     side: &'a Side,
     other: &'a Other,
-    filters: Vec<(u8, &'a Service, bool, &'a Given)>,
+    filters: Vec<Key<'a>>,
 }
 
 /// The bits that the prefix around a port fixes, when a range is cut into the fewest prefixes.
