@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -24,7 +25,9 @@ fn every_case_agrees_with_cilium() {
     for case in &cases {
         flows += compare(case, &mut disagreements);
     }
-    println!(
+    // Not through `println!`, which the test harness keeps to itself.
+    let _ = writeln!(
+        std::io::stderr(),
         "{} cases, {flows} flows, {} disagreements",
         cases.len(),
         disagreements.len()
