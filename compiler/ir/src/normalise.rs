@@ -25,6 +25,7 @@ mod service;
 pub fn normalise(policies: &PolicySet, inventory: &Inventory, settings: &Settings) -> RuleSet {
     let mut pass = Pass {
         builder: Builder::new(),
+        groups: group::Prefixes::of(inventory),
         inventory,
         settings,
     };
@@ -36,6 +37,7 @@ pub fn normalise(policies: &PolicySet, inventory: &Inventory, settings: &Setting
 
 struct Pass<'a> {
     builder: Builder,
+    groups: group::Prefixes<'a>,
     inventory: &'a Inventory,
     settings: &'a Settings,
 }

@@ -176,7 +176,7 @@ impl Pass<'_> {
                 self.builder.peer(peer)
             }
             Block::Groups(labels, except) => {
-                let peer = group::labelled(labels, except, self.inventory);
+                let peer = self.groups.labelled(labels, except);
                 self.builder.peer(peer)
             }
         }
