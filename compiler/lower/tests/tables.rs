@@ -32,10 +32,7 @@ use proptest::test_runner::{Config, TestRunner};
 use generate::{ADDRESSES, Case, Cluster, Language};
 
 /// How much of the language tables can hold.
-const LANGUAGE: Language = Language {
-    rich: false,
-    tiers: false,
-};
+const LANGUAGE: Language = Language { whole: false };
 
 /// Lookups that a run compares at least.
 const LOOKUPS_MIN: usize = 100_000;

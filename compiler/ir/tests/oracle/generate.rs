@@ -45,13 +45,11 @@ pub(crate) const ADDRESSES: [&str; 9] = [
     "3fff::1",
 ];
 
-/// How much of the language policies are drawn from, beside layers 3 and 4 of policies without tiers.
+/// How much of the language policies are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Language {
-    /// Layer 7, authentication, and peers by name, group, service and node.
-    pub(crate) rich: bool,
-    /// ClusterNetworkPolicy.
-    pub(crate) tiers: bool,
+    /// Also what no table holds: layer 7, DNS names, authentication, and services, which may not exist.
+    pub(crate) whole: bool,
 }
 
 /// One case: a cluster, its settings and policies.
@@ -68,8 +66,8 @@ pub(crate) struct Case {
 /// A whole case.
 pub(crate) fn case(language: Language) -> impl Strategy<Value = Case> {
     (
-        cluster::cluster(language),
-        settings(language),
+        cluster::cluster(),
+        settings(),
         vec(policy::policy(language), 1..7),
     )
         .prop_map(|(cluster, settings, policies)| {
@@ -83,7 +81,7 @@ pub(crate) fn case(language: Language) -> impl Strategy<Value = Case> {
         })
 }
 
-fn settings(language: Language) -> impl Strategy<Value = Settings> {
+fn settings() -> impl Strategy<Value = Settings> {
     let enforcement = Union::new_weighted(vec![
         (8, Just(Enforcement::Default)),
         (1, Just(Enforcement::Always)),
@@ -103,7 +101,7 @@ fn settings(language: Language) -> impl Strategy<Value = Settings> {
                     host_firewall,
                     non_default_deny: optional,
                     default_local_cluster: local,
-                    node_selector_labels: nodes && language.rich,
+                    node_selector_labels: nodes,
                     ..Settings::default()
                 }
             },

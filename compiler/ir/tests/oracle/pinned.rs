@@ -10,9 +10,12 @@ mod levels;
 mod peers;
 /// Ports and protocols.
 mod ports;
+/// What proxies say.
+mod requests;
 
 use policyc_diag::SourceMap;
 use policyc_ir::inventory::{self, Inventory};
+use policyc_ir::model::request::{Answer as Told, Request};
 use policyc_ir::model::{Flow, Model};
 use policyc_ir::normalise;
 use policyc_ir::policy::PolicySet;
@@ -26,7 +29,7 @@ use policyc_syntax::ast::Document;
 
 use crate::answer::answer;
 use crate::naive::cluster::Cluster;
-use crate::naive::{Answer, World};
+use crate::naive::{Answer, Facing, World};
 
 /// The cluster of all cases: pods of two namespaces and a DNS server, two nodes, an API server outside, services,
 /// groups of prefixes and a learned name.
@@ -50,6 +53,33 @@ fn pin(policies: &str, flows: &[(&str, &str)]) {
 
 #[track_caller]
 fn pin_with(settings: &Settings, policies: &str, flows: &[(&str, &str)]) {
+    with_both(settings, policies, |model, world| {
+        for (flow, wanted) in flows {
+            let question = Question::read(flow);
+            let given = answer(&model.eval(&question.flow(model.universe())));
+            assert_eq!(brief(&given), *wanted, "the model on {flow}");
+            let given = question.ask(world);
+            assert_eq!(brief(&given), *wanted, "the naive evaluator on {flow}");
+        }
+    });
+}
+
+/// Asks both evaluators what becomes of requests over a flow.
+#[track_caller]
+fn pin_requests(policies: &str, flow: &str, requests: &[(Request, Told)]) {
+    with_both(&settings(), policies, |model, world| {
+        for (request, wanted) in requests {
+            let question = Question::read(flow);
+            let given = model.request(&question.flow(model.universe()), request);
+            assert_eq!(given, *wanted, "the model on {request:?}");
+            let given = question.request(world, request);
+            assert_eq!(given, *wanted, "the naive evaluator on {request:?}");
+        }
+    });
+}
+
+#[track_caller]
+fn with_both(settings: &Settings, policies: &str, then: impl FnOnce(&Model<'_>, &World<'_>)) {
     let mut sources = SourceMap::new();
     let mut read = |text: &str| -> Vec<Document> {
         let parsed = policyc_syntax::parse(&sources.add("text.yaml", text));
@@ -65,22 +95,12 @@ fn pin_with(settings: &Settings, policies: &str, flows: &[(&str, &str)]) {
     let rules = normalise::normalise(&admitted, &inventory, settings);
     let universe = inventory::universe(&inventory, &rules, settings, None);
     let resolved = Resolved::new(&rules, &universe);
-    let model = Model::build(&resolved, settings);
     let world = World {
         cluster: Cluster::read(&objects),
         settings,
         documents: documents.iter().collect(),
     };
-    for (flow, wanted) in flows {
-        let question = Question::read(flow);
-        let given = answer(&model.eval(&question.flow(&universe)));
-        assert_eq!(brief(&given), *wanted, "the model on {flow}");
-        assert_eq!(
-            brief(&question.ask(&world)),
-            *wanted,
-            "the naive evaluator on {flow}"
-        );
-    }
+    then(&Model::build(&resolved, settings), &world);
 }
 
 /// `web -> 10.0.0.1 TCP/80` is egress of a pod, `web <- db TCP/80` ingress.
@@ -142,11 +162,21 @@ impl<'a> Question<'a> {
         }
     }
 
-    fn ask(&self, world: &World<'_>) -> Answer {
+    fn facing<T>(&self, world: &World<'_>, then: impl FnOnce(&Facing<'_>) -> T) -> T {
         let sides = world.sides(world.subject(&self.subject()));
         let other = world.other(&self.other());
         let side = &sides[usize::from(self.direction == Direction::Egress)];
-        world.ask(&world.facing(side, &other), self.protocol, self.port)
+        then(&world.facing(side, &other))
+    }
+
+    fn ask(&self, world: &World<'_>) -> Answer {
+        self.facing(world, |facing| world.ask(facing, self.protocol, self.port))
+    }
+
+    fn request(&self, world: &World<'_>, request: &Request) -> Told {
+        self.facing(world, |facing| {
+            world.request(facing, self.protocol, self.port, request)
+        })
     }
 
     fn flow(&self, universe: &Universe) -> Flow {

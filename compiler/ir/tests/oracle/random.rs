@@ -18,10 +18,7 @@ use crate::generate::{self, ADDRESSES, Case, Cluster, Language};
 use crate::naive::Answer;
 
 /// How much of the language policies are drawn from.
-const LANGUAGE: Language = Language {
-    rich: true,
-    tiers: true,
-};
+const LANGUAGE: Language = Language { whole: true };
 
 /// Ports on both sides of every bound that policies are drawn with; they serve as ICMP types as well.
 const PORTS: &[(u8, &[u16])] = &[

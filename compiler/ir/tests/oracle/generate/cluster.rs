@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Language, NAMESPACES};
+use super::NAMESPACES;
 
 /// Keys with values.
 type Labels = Vec<(&'static str, &'static str)>;
@@ -166,10 +166,8 @@ fn pairs(labels: &[(&str, &str)]) -> String {
     format!("{{{}}}", labels.collect::<Vec<_>>().join(", "))
 }
 
-pub(super) fn cluster(language: Language) -> impl Strategy<Value = Cluster> {
-    let mut servers = vec!["172.18.0.2", "172.18.0.3"];
-    servers.extend((language.rich).then_some("192.0.2.200"));
-    let api = option::weighted(0.3, select(servers));
+pub(super) fn cluster() -> impl Strategy<Value = Cluster> {
+    let api = option::weighted(0.3, select(vec!["172.18.0.2", "172.18.0.3", "192.0.2.200"]));
     let here = labels(vec!["role", "kubernetes.io/hostname"], vec!["a", "b"]);
     let there = labels(vec!["role", "kubernetes.io/hostname"], vec!["a", "b"]);
     let namespace = labels(vec!["team", "env"], vec!["red", "blue"]);

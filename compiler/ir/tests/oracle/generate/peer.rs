@@ -10,9 +10,6 @@ use super::selector::{node_selector, selector};
 
 /// The peer members of an entry.
 pub(super) fn peers(language: Language, egress: bool, deny: bool) -> BoxedStrategy<String> {
-    if !language.rich {
-        return basic().boxed();
-    }
     let cidr_rule = prop_oneof![
         select(vec!["g0", "g1", "missing"]).prop_map(|name| format!("{{cidrGroupRef: {name}}}")),
         Just("{cidrGroupRef: g0, except: [10.1.2.0/24]}".to_owned()),
@@ -30,13 +27,14 @@ pub(super) fn peers(language: Language, egress: bool, deny: bool) -> BoxedStrate
     let nodes = list(node_selector()).prop_map(|list| format!("@Nodes: {list}"));
     let services = list(service()).prop_map(|list| format!("toServices: {list}"));
     let names = list(fqdn().prop_map(str::to_owned)).prop_map(|list| format!("toFQDNs: {list}"));
-    match (egress, deny) {
-        (false, _) => prop_oneof![12 => basic(), 3 => groups, 1 => nodes].boxed(),
-        (true, true) => prop_oneof![12 => basic(), 3 => groups, 1 => nodes, 2 => services].boxed(),
-        (true, false) => {
-            prop_oneof![12 => basic(), 3 => groups, 1 => nodes, 3 => services, 4 => names].boxed()
-        }
+    let inside = prop_oneof![12 => basic(), 3 => groups, 1 => nodes];
+    if !egress || !language.whole {
+        return inside.boxed();
     }
+    if deny {
+        return prop_oneof![16 => inside, 3 => services].boxed();
+    }
+    prop_oneof![16 => inside, 3 => services, 4 => names].boxed()
 }
 
 fn basic() -> impl Strategy<Value = String> {

@@ -19,19 +19,7 @@ pub(super) fn policy(language: Language) -> BoxedStrategy<String> {
     let ccnp = spec(true, language).prop_map(|spec| {
         format!("apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: @NAME}}\n{spec}\n")
     });
-    let tiered = tiered::policy().boxed();
-    let kinds = [
-        (5, cnp.boxed()),
-        (5, ccnp.boxed()),
-        (2, network_policy().boxed()),
-        (3, tiered),
-    ];
-    let drawn = if language.tiers {
-        kinds.len()
-    } else {
-        kinds.len() - 1
-    };
-    Union::new_weighted(kinds[..drawn].to_vec()).boxed()
+    prop_oneof![5 => cnp, 5 => ccnp, 2 => network_policy(), 3 => tiered::policy(language)].boxed()
 }
 
 fn spec(cluster_wide: bool, language: Language) -> impl Strategy<Value = String> {
@@ -45,10 +33,8 @@ fn spec(cluster_wide: bool, language: Language) -> impl Strategy<Value = String>
 
 fn rule(cluster_wide: bool, language: Language) -> impl Strategy<Value = String> {
     let pods = selector().prop_map(|text| format!("endpointSelector: {text}"));
-    let mut subjects = vec![(6, pods.boxed())];
-    if language.rich {
-        subjects.push((4, Just("endpointSelector: {}".to_owned()).boxed()));
-    }
+    let all = Just("endpointSelector: {}".to_owned());
+    let mut subjects = vec![(6, pods.boxed()), (4, all.boxed())];
     if cluster_wide {
         let nodes = node_selector().prop_map(|text| format!("nodeSelector: {text}"));
         subjects.push((1, nodes.boxed()));
@@ -100,7 +86,7 @@ fn section(
 
 /// An entry with `@` where `from` or `to` belongs.
 fn entry(language: Language, egress: bool, deny: bool) -> BoxedStrategy<String> {
-    if language.rich && !deny {
+    if language.whole && !deny {
         prop_oneof![1 => mixed(language, egress, deny), 1 => layer7::entry(egress)].boxed()
     } else {
         mixed(language, egress, deny).boxed()
@@ -108,11 +94,11 @@ fn entry(language: Language, egress: bool, deny: bool) -> BoxedStrategy<String> 
 }
 
 fn mixed(language: Language, egress: bool, deny: bool) -> impl Strategy<Value = String> {
-    let allow = language.rich && !deny;
+    let allow = language.whole && !deny;
     let auth = select(vec!["required", "required", "disabled", "test-always-fail"]);
     (
         option::weighted(0.85, peer::peers(language, egress, deny)),
-        option::weighted(0.6, services(language, allow.then_some(egress))),
+        option::weighted(0.6, services(allow.then_some(egress))),
         option::weighted(0.15, auth).prop_map(move |auth| auth.filter(|_| allow)),
     )
         .prop_map(|(peers, services, auth)| {
@@ -133,9 +119,9 @@ pub(super) fn filled(element: impl Strategy<Value = String>) -> impl Strategy<Va
 }
 
 /// Layer 4, with layer 7 for an egress or ingress section that may have it.
-fn services(language: Language, layer7: Option<bool>) -> impl Strategy<Value = String> {
+fn services(layer7: Option<bool>) -> impl Strategy<Value = String> {
     let port_rule = prop_oneof![
-        6 => filled(port(language)).prop_map(|ports| format!("{{ports: {ports}}}")),
+        6 => filled(port()).prop_map(|ports| format!("{{ports: {ports}}}")),
         1 => Just("{}".to_owned()),
         1 => Just("{ports: []}".to_owned()),
     ];
@@ -161,13 +147,13 @@ fn services(language: Language, layer7: Option<bool>) -> impl Strategy<Value = S
     ]
 }
 
-fn port(language: Language) -> impl Strategy<Value = String> {
+fn port() -> impl Strategy<Value = String> {
     let numbers = select(vec![
         "0", "8", "010", "53", "79", "80", "443", "8080", "65535",
     ]);
     let names = select(vec!["http", "HTTP", "dns", "0x50"]);
     let end = || option::weighted(0.3, select(vec![0, 8, 80, 90, 444, 65535]));
-    let by_name = (names, end()).prop_map(move |(name, end)| (name, end.filter(|_| language.rich)));
+    let by_name = (names, end());
     let protocol = option::weighted(0.8, select(vec!["TCP", "UDP", "SCTP", "ANY"]));
     let number = prop_oneof![9 => (numbers, end()), 4 => by_name];
     (number, protocol).prop_map(|((text, end), protocol)| {

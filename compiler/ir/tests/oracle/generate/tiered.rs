@@ -4,15 +4,16 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::Language;
 use super::policy::filled;
 use super::selector::{kubernetes_selector, node_selector};
 
-pub(super) fn policy() -> impl Strategy<Value = String> {
+pub(super) fn policy(language: Language) -> impl Strategy<Value = String> {
     let subject = prop_oneof![
         kubernetes_selector().prop_map(|spaces| format!("{{namespaces: {spaces}}}")),
         pods().prop_map(|pods| format!("{{pods: {pods}}}")),
     ];
-    let section = |egress| option::weighted(0.7, filled(rule(egress)));
+    let section = |egress| option::weighted(0.7, filled(rule(egress, language)));
     (select(vec!["Admin", "Baseline"]), 0..3, subject, section(false), section(true)).prop_map(
         |(tier, priority, subject, ingress, egress)| {
             let mut spec = vec![format!("tier: {tier}, priority: {priority}, subject: {subject}")];
@@ -29,7 +30,7 @@ fn pods() -> impl Strategy<Value = String> {
         .prop_map(|(spaces, pods)| format!("{{namespaceSelector: {spaces}, podSelector: {pods}}}"))
 }
 
-fn rule(egress: bool) -> BoxedStrategy<String> {
+fn rule(egress: bool, language: Language) -> BoxedStrategy<String> {
     let action = select(vec!["Accept", "Deny", "Pass"]);
     let insiders = prop_oneof![
         kubernetes_selector().prop_map(|spaces| format!("{{namespaces: {spaces}}}")),
@@ -62,7 +63,7 @@ fn rule(egress: bool) -> BoxedStrategy<String> {
     };
     let any = (action, both)
         .prop_map(move |(action, (peers, protocols))| written(action, &peers, protocols));
-    if !egress {
+    if !egress || !language.whole {
         return any.boxed();
     }
     let names = select(vec![
