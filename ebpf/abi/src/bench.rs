@@ -27,8 +27,8 @@ pub struct Config {
     pub stride: u32,
     /// Ports that rules name.
     pub ports: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Bits of a decision that the next key depends on: none, or all of them, so that decisions cannot overlap.
+    pub chain: u32,
 }
 
 /// Key of the reference's policy map, in the layout of Cilium's: everything that an entry may leave out comes last.

@@ -46,7 +46,7 @@ impl Case {
     }
 
     /// What keys are drawn from.
-    pub(super) fn config(self, seed: u64, decisions: u32) -> Config {
+    pub(super) fn config(self, seed: u64, decisions: u32, chain: u32) -> Config {
         Config {
             seed,
             decisions,
@@ -54,7 +54,7 @@ impl Case {
             named: self.named(),
             stride: ((self.identities - 1) / self.named()).max(1),
             ports: self.ports(),
-            pad: 0,
+            chain,
         }
     }
 
@@ -85,7 +85,7 @@ impl Case {
 
     /// All entries of the prefix map, with whole keys.
     pub(super) fn prefixes(self) -> Vec<(u32, PolicyKey, PolicyValue)> {
-        let config = self.config(0, 0);
+        let config = self.config(0, 0, 0);
         let entry = |class: u32, number: u32| {
             let (rule, precedence) = Self::entry(class, number);
             let identity = if class == 0 {
@@ -116,7 +116,7 @@ impl Case {
 
     /// The same as tables.
     pub(super) fn tables(self) -> Arena {
-        let config = self.config(0, 0);
+        let config = self.config(0, 0, 0);
         let mut peers = vec![0; self.identities as usize];
         for class in 1..=self.named() {
             let identity = 1 + (class - 1) * config.stride;
@@ -148,13 +148,16 @@ impl Case {
         use policy_abi::bench::{advance, key};
         let tables = arena.bytes();
         let image = tables.u32(header::IMAGES_AT);
-        (0..config.decisions).fold(config.seed, |state, _| {
+        let start = (config.seed, 0);
+        let (_, sum) = (0..config.decisions).fold(start, |(state, sum), _| {
             let (identity, port) = key(config, state);
             let record = lookup::verdict(tables, image, identity, proto::TCP, port);
             let at = lookup::record_at(tables, record);
             let decided = decision(tables.u32(at + record::RULE), lookup::action(tables, at));
-            advance(state ^ u64::from(decided))
-        })
+            let next = advance(state ^ u64::from(decided & config.chain));
+            (next, advance(sum ^ u64::from(decided)))
+        });
+        sum
     }
 }
 

@@ -36,39 +36,8 @@ impl Report {
     /// Writes tables, and everything again as one line of JSON.
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\n{}\n", self.machine)?;
-        writeln!(
-            out,
-            "nanoseconds of a decision, net of a program that makes the same keys and decides nothing"
-        )?;
-        writeln!(
-            out,
-            "{:>10} {:>8} | {:>7} {:>9} {:>6} | {:>7} {:>9} | {:>9} {:>10} {:>12}",
-            "identities",
-            "entries",
-            "tables",
-            "reference",
-            "ratio",
-            "cold",
-            "reference",
-            "bytes",
-            "load us",
-            "reference us"
-        )?;
-        for row in &self.decisions {
-            writeln!(
-                out,
-                "{:>10} {:>8} | {:>7.1} {:>9.1} {:>6.0} | {:>7.0} {:>9.0} | {:>9} {:>10.0} {:>12.0}",
-                row.identities,
-                row.entries,
-                row.tables,
-                row.reference,
-                row.reference / row.tables,
-                row.tables_cold,
-                row.reference_cold,
-                row.bytes,
-                row.tables_load,
-                row.reference_load
-            )?;
+        if !self.decisions.is_empty() {
+            self.write_decisions(out)?;
         }
         writeln!(
             out,
@@ -89,6 +58,48 @@ impl Report {
         }
         writeln!(out)?;
         writeln!(out, "{}", self.json())
+    }
+
+    fn write_decisions(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "nanoseconds of a decision, net of a program that makes the same keys and decides nothing"
+        )?;
+        writeln!(
+            out,
+            "{:>10} {:>8} | {:>6} {:>9} {:>5} | {:>7} {:>9} | {:>6} {:>9} | {:>8} {:>7} {:>9}",
+            "identities",
+            "entries",
+            "tables",
+            "reference",
+            "ratio",
+            "latency",
+            "reference",
+            "cold",
+            "reference",
+            "bytes",
+            "load us",
+            "reference"
+        )?;
+        for row in &self.decisions {
+            writeln!(
+                out,
+                "{:>10} {:>8} | {:>6.1} {:>9.1} {:>5.0} | {:>7.1} {:>9.1} | {:>6.0} {:>9.0} | {:>8} {:>7.0} {:>9.0}",
+                row.identities,
+                row.entries,
+                row.tables,
+                row.reference,
+                row.reference / row.tables,
+                row.tables_latency,
+                row.reference_latency,
+                row.tables_cold,
+                row.reference_cold,
+                row.bytes,
+                row.tables_load,
+                row.reference_load
+            )?;
+        }
+        Ok(())
     }
 
     fn json(&self) -> Value {
