@@ -56,6 +56,11 @@ pub enum Command {
         after_help = "Examples:\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to shop/api-0 --port 8080\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to kube-system/dns-0 --port 53/udp\n  policyc trace policies/ --inventory cluster.yaml --from ip:192.0.2.1 --to shop/api-0 --protocol icmp --port 8\n\nA peer: NAMESPACE/POD, node:NAME, ip:ADDRESS, fqdn:NAME, or an entity such as host or world-ipv4\n\nExit codes: 0 allowed, 1 denied, 2 usage, 3 undecided"
     )]
     Trace(Trace),
+    /// Count the entries that policies take in Cilium's own policy maps.
+    #[command(
+        after_help = "Examples:\n  policyc budget policies/ --inventory cluster.yaml\n  policyc budget policies/ --inventory cluster.yaml --against old/\n  policyc budget policies/ --inventory cluster.yaml --format jsonl"
+    )]
+    Budget(Budget),
     /// Make a key pair for signing bundles.
     #[command(
         after_help = "Example:\n  policyc keygen --output key.pem      # also writes key.pub.pem"
@@ -303,6 +308,40 @@ pub struct Trace {
     pub(crate) format: TextOrJson,
     #[command(flatten)]
     pub(crate) cluster: Cluster,
+}
+
+/// `policyc budget`.
+#[derive(Args, Debug)]
+pub struct Budget {
+    #[command(flatten)]
+    pub(crate) policies: Policies,
+    #[command(flatten)]
+    pub(crate) inventory: Inventory,
+    /// Another revision of the policies, to show the change from it: files or folders.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(crate) against: Vec<PathBuf>,
+    /// Entries that a map has room for (`bpf-policy-map-max`) [default: 16384].
+    #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(256..=65_536))]
+    pub(crate) limit: Option<u32>,
+    /// The local node; the inventory's first if absent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// How to write it.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: TextJsonOrLines,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+}
+
+/// Text, one JSON document, or JSON lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TextJsonOrLines {
+    /// Text.
+    Human,
+    /// One JSON document.
+    Json,
+    /// One JSON line an endpoint, with all of its entries.
+    Jsonl,
 }
 
 /// `policyc keygen`.

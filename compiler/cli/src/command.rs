@@ -1,5 +1,7 @@
 //! One file per command.
 
+/// `policyc budget`.
+pub(crate) mod budget;
 /// `policyc build`.
 pub(crate) mod build;
 /// `policyc check`.

@@ -132,6 +132,7 @@ codes! {
     POD_RANGES 0502 "E" "pod-ranges-unknown" Error "0.1.0" "no pod address ranges, so unknown pods would count as world";
     OBJECT_MISMATCH 0503 "E" "object-mismatch" Error "0.1.0" "an eBPF object whose maps have other shapes";
     SELF_CHECK 0504 "E" "self-check-failed" Error "0.1.0" "tables that decide otherwise than the model";
+    POLICY_MAP_OVERFLOW 0505 "E" "policy-map-overflow" Error "0.1.0" "an endpoint with more entries than Cilium's policy map has room for";
     IMPOSSIBLE_SELECTOR 1001 "W" "impossible-selector" Warning "0.1.0" "a selector that no possible pod or peer can match";
     SHADOWED_RULE 1002 "W" "shadowed-rule" Warning "0.1.0" "a rule that can never matter, because others cover it";
     DENIED_RULE 1003 "W" "denied-rule" Warning "0.1.0" "an allow that can never matter, because denies defeat it";
@@ -146,6 +147,7 @@ codes! {
     UNLISTED_DIRECTION 1015 "W" "unlisted-direction" Warning "0.1.0" "NetworkPolicy rules in a direction that `policyTypes` leaves out";
     DENY_ONLY 1016 "W" "deny-only-default-deny" Note "0.1.0" "denies alone also switch on default deny";
     SETTING_BESIDE 1030 "W" "setting-beside-policies" Note "0.1.0" "a cluster setting that decides about packets beside policies";
+    POLICY_MAP_PRESSURE 1040 "W" "policy-map-pressure" Warning "0.1.0" "an endpoint whose entries nearly fill Cilium's policy map";
     INTERNAL_ERROR 9001 "I" "internal-error" Error "0.1.0" "a fault in this tool";
     COUNTEREXAMPLE 9002 "I" "counterexample-not-replayed" Error "0.1.0" "a counterexample that the model does not confirm";
 }

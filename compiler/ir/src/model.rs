@@ -33,7 +33,7 @@ mod judge;
 /// Layer 7: whether a proxy lets a request through.
 pub mod request;
 
-pub use filter::{Conflict, Filter, Filters};
+pub use filter::{Conflict, Facts, Filter, Filters};
 
 /// A question: may this packet open a connection?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

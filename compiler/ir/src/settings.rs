@@ -130,6 +130,8 @@ pub struct Settings {
     pub ipv4: bool,
     /// `enable-ipv6`.
     pub ipv6: bool,
+    /// `bpf-policy-map-max`: entries that an endpoint's policy map has room for.
+    pub policy_map_max: u32,
     /// `labels`: which labels exist for policy.
     pub labels: Filter,
     /// Kinds of policies that the agent does not watch (`enable-k8s-networkpolicy` and its like).
@@ -158,6 +160,7 @@ impl Settings {
             audit: false,
             ipv4: true,
             ipv6: true,
+            policy_map_max: 16_384,
             labels: Filter::default(),
             unwatched: BTreeSet::new(),
         }

@@ -85,7 +85,8 @@ fn rules<'a>(model: &'a Model<'_>, enforced: &'a Enforced) -> impl Iterator<Item
         .filter_map(|id| model.resolved.rules.rule(*id))
 }
 
-fn alternatives<'a>(model: &'a Model<'_>, enforced: &'a Enforced) -> BTreeSet<&'a L4> {
+/// Every layer 4 alternative of a policy's rules.
+pub(crate) fn alternatives<'a>(model: &'a Model<'_>, enforced: &'a Enforced) -> BTreeSet<&'a L4> {
     let lists = rules(model, enforced).filter_map(|rule| match &rule.services {
         Services::Of(list) => Some(list),
         Services::All => None,
@@ -123,7 +124,7 @@ fn peer_classes(
 }
 
 /// For named ports of peers: the identities that give a name a certain number.
-fn numbers_of_names<'a>(
+pub(crate) fn numbers_of_names<'a>(
     model: &Model<'_>,
     alternatives: &BTreeSet<&'a L4>,
 ) -> BTreeMap<(&'a Arc<str>, Protocol, u16, u16), Vec<IdentityId>> {
@@ -151,13 +152,14 @@ fn numbers_of_names<'a>(
 }
 
 /// A partition of identities, refined set by set.
-struct Partition {
+pub(crate) struct Partition {
     class: Vec<u32>,
     classes: u32,
 }
 
 impl Partition {
-    fn new(identities: usize) -> Self {
+    /// All identities in one class.
+    pub(crate) fn new(identities: usize) -> Self {
         Self {
             class: vec![0; identities],
             classes: 1,
@@ -165,7 +167,7 @@ impl Partition {
     }
 
     /// Parts every class into members and others.
-    fn split(&mut self, members: impl IntoIterator<Item = IdentityId>) {
+    pub(crate) fn split(&mut self, members: impl IntoIterator<Item = IdentityId>) {
         let mut moved: BTreeMap<u32, u32> = BTreeMap::new();
         for id in members {
             if let Some(class) = self.class.get_mut(id.index()) {
@@ -178,7 +180,7 @@ impl Partition {
     }
 
     /// Classes numbered by their first identity, and that identity.
-    fn finish(self) -> (Vec<u32>, Vec<IdentityId>) {
+    pub(crate) fn finish(self) -> (Vec<u32>, Vec<IdentityId>) {
         let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
         let mut examples = Vec::new();
         let mut class = self.class;

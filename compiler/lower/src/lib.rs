@@ -19,6 +19,8 @@ mod emit;
 mod image;
 /// Addresses to identity indexes.
 mod ipcache;
+/// The entries of Cilium's own policy maps.
+pub mod lpm;
 /// Text form.
 mod print;
 /// What the daemon does not enforce yet.

@@ -113,6 +113,11 @@ pub(super) const ALL: &[Setting] = &[
     ),
     setting("labels", Some("labels"), Text(labels)),
     setting(
+        "bpf-policy-map-max",
+        Some("bpf.policyMapMax"),
+        Text(policy_map_max),
+    ),
+    setting(
         "enable-k8s-networkpolicy",
         Some("k8sNetworkPolicy.enabled"),
         Switch(|to, on| watch(to, Kind::Knp, on)),
@@ -206,6 +211,12 @@ pub(super) fn cluster_name(settings: &mut Settings, text: &str) -> Result<(), St
         );
     }
     settings.cluster = text.into();
+    Ok(())
+}
+
+fn policy_map_max(settings: &mut Settings, text: &str) -> Result<(), String> {
+    let fits = text.parse().ok().filter(|max| (256..=65_536).contains(max));
+    settings.policy_map_max = fits.ok_or("a policy map has room for 256 to 65536 entries")?;
     Ok(())
 }
 

@@ -110,6 +110,7 @@ extraConfig:
     assert_eq!(faults, [""; 0]);
     assert_eq!(settings.enforcement, Enforcement::Never);
     assert_eq!(&*settings.cluster, "west");
+    assert_eq!(settings.policy_map_max, 65_536);
     assert!(!settings.labels.keeps(&Key::new(Source::K8s, "team")));
     assert_eq!(settings.unwatched, BTreeSet::from([Kind::Knp, Kind::Kcnp]));
     let on = [

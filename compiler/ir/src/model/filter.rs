@@ -17,7 +17,7 @@ use crate::rule::{Action, Level, Peers, Rule, Services, Tier};
 /// What merging asks of all rules, found once for all subjects.
 mod facts;
 
-pub(super) use facts::Facts;
+pub use facts::Facts;
 
 /// The merged rules of an endpoint in one direction.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,8 +75,8 @@ impl Filter {
 }
 
 impl Filters {
-    /// Merges rules; `None` if none of them speaks of layer 7 or authentication, since the rules alone then tell the
-    /// verdict. Where the subject is not in default deny, layer 7 only watches: every filter lets all requests pass.
+    /// Merges rules as [`Self::of`] does; `None` if none of them speaks of layer 7 or authentication, since the rules
+    /// alone then tell the verdict.
     ///
     /// # Errors
     /// Rules that exclude each other.
@@ -85,14 +85,21 @@ impl Filters {
         rules: &[RuleId],
         default_deny: bool,
     ) -> Result<Option<Self>, Conflict> {
-        let with_id = |id: &RuleId| facts.set.rule(*id).map(|rule| (*id, rule));
-        let mut rules: Vec<_> = rules.iter().filter_map(with_id).collect();
-        if rules
-            .iter()
-            .all(|(_, rule)| rule.l7.is_none() && rule.auth.is_none())
-        {
+        let mut known = rules.iter().filter_map(|id| facts.set.rule(*id));
+        if known.all(|rule| rule.l7.is_none() && rule.auth.is_none()) {
             return Ok(None);
         }
+        Self::of(facts, rules, default_deny).map(Some)
+    }
+
+    /// Merges rules. Where the subject is not in default deny, layer 7 only watches: every filter lets all requests
+    /// pass.
+    ///
+    /// # Errors
+    /// Rules that exclude each other.
+    pub fn of(facts: &Facts<'_>, rules: &[RuleId], default_deny: bool) -> Result<Self, Conflict> {
+        let with_id = |id: &RuleId| facts.set.rule(*id).map(|rule| (*id, rule));
+        let mut rules: Vec<_> = rules.iter().filter_map(with_id).collect();
         rules.sort_by_key(|(id, rule)| (rule.level, facts.place(rule), *id));
         let mut merged: BTreeMap<(Tier, Option<L4>, Option<PeerId>), Filter> = BTreeMap::new();
         for (id, rule) in rules {
@@ -132,7 +139,7 @@ impl Filters {
             filters.iter_mut().for_each(Filter::open);
         }
         filters.sort();
-        Ok(Some(Self(filters)))
+        Ok(Self(filters))
     }
 }
 
@@ -160,9 +167,15 @@ fn unmerged(id: RuleId, rule: &Rule) -> Result<Vec<Filter>, Conflict> {
         Services::All => vec![None],
         Services::Of(list) => list.iter().cloned().map(Some).collect(),
     };
-    let pairs = services
-        .iter()
-        .flat_map(|l4| peers.iter().map(move |peer| (l4.clone(), *peer)));
+    // On all ports, who is named beside anyone is left out.
+    let anyone = matches!(rule.peers, Peers::Any);
+    let pairs = services.iter().flat_map(|l4| {
+        let all_ports = l4.as_ref().is_none_or(|l4| l4.ports == Ports::All);
+        let kept = peers
+            .iter()
+            .filter(move |peer| !(anyone && all_ports && peer.is_some()));
+        kept.map(move |peer| (l4.clone(), *peer))
+    });
     let filters = pairs.map(|(l4, peer)| Filter {
         level: rule.level,
         l4,

@@ -6,7 +6,7 @@ use crate::selector::Selector;
 
 /// What merging asks of all rules.
 #[derive(Debug)]
-pub(in crate::model) struct Facts<'a> {
+pub struct Facts<'a> {
     /// The rules.
     pub(super) set: &'a RuleSet,
     /// The place of each policy in the order of resources.
@@ -17,7 +17,7 @@ pub(in crate::model) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Looks through all policies and peers.
-    pub(in crate::model) fn new(set: &'a RuleSet) -> Self {
+    pub fn new(set: &'a RuleSet) -> Self {
         let mut order: Vec<_> = (0..).zip(set.policies()).collect();
         order.sort_by_cached_key(|(at, policy)| (resource(policy), *at));
         let mut places = vec![0; order.len()];
