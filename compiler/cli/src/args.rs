@@ -213,11 +213,23 @@ pub struct Build {
     /// Print the product of a stage; nothing is written.
     #[arg(long, value_name = "STAGE")]
     pub(crate) emit: Option<Stage>,
+    /// What to compile for; Cilium's maps are printed, as text or with `--format json`, and nothing is written.
+    #[arg(long, value_name = "TARGET", default_value = "tables")]
+    pub(crate) target: Target,
     /// How to write findings.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) cluster: Cluster,
+}
+
+/// What policies are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// The tables of `policyd`.
+    Tables,
+    /// The policy maps of Cilium's agent.
+    CiliumLpm,
 }
 
 /// `policyc inspect`.

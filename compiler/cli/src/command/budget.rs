@@ -15,9 +15,9 @@ use crate::output;
 use crate::pipeline::{self, Front};
 
 /// How many entries there are, and where they come from.
-mod count;
+pub(super) mod count;
 /// Endpoints whose entries fill their map, or nearly.
-mod findings;
+pub(super) mod findings;
 /// Text form.
 mod human;
 /// JSON forms.
@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Budget) -> Result<Exit, Error> {
         output::findings_aside(front.diagnostics, &front.sources);
         return Ok(exit);
     }
+    let node = args.node.as_deref();
     let before = if args.against.is_empty() {
         None
     } else {
@@ -39,10 +40,10 @@ pub(crate) fn run(args: &Budget) -> Result<Exit, Error> {
             output::findings_aside(old.diagnostics, &old.sources);
             return Ok(exit);
         }
-        Some(with_maps(&old, args, |view| Count::new(&view)))
+        Some(with_maps(&old, node, |view| Count::new(&view)))
     };
     let limit = args.limit.unwrap_or(front.settings.policy_map_max);
-    let found = with_maps(&front, args, |view| {
+    let found = with_maps(&front, node, |view| {
         let count = Count::new(&view);
         match args.format {
             TextJsonOrLines::Jsonl => json::lines(&view, output::print),
@@ -99,8 +100,13 @@ pub(super) struct View<'a> {
     pub(super) identities: &'a Identities,
 }
 
-fn with_maps<T>(front: &Front, args: &Budget, then: impl FnOnce(View<'_>) -> T) -> T {
-    let universe = front.universe(&front.settings, args.node.as_deref());
+/// Makes the maps of a revision, for the node whose agent is meant.
+pub(super) fn with_maps<T>(
+    front: &Front,
+    node: Option<&str>,
+    then: impl FnOnce(View<'_>) -> T,
+) -> T {
+    let universe = front.universe(&front.settings, node);
     let resolved = Resolved::new(&front.rules, &universe);
     let model = Model::build(&resolved, &front.settings);
     let identities = Identities::new(&model, &front.inventory, &front.settings);

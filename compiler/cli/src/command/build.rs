@@ -13,10 +13,13 @@ use policyc_lower::{Image, Target};
 use serde_json::json;
 
 use super::{emit, inspect};
-use crate::args::{Build, FailOn, Stage, TextOrJson};
+use crate::args::{self, Build, FailOn, Stage, TextOrJson};
 use crate::exit::{Error, Exit};
 use crate::pipeline::{self, Front};
 use crate::{input, object, output};
+
+/// The policy maps of Cilium's agent.
+mod maps;
 
 /// Bytes of a key file at most.
 const KEY_BYTES: u64 = 64 << 10;
@@ -50,12 +53,15 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
             "a bundle needs an inventory: give Kubernetes objects with `--inventory`",
         ));
     }
+    known_node(&front, args.node.as_deref())?;
+    if args.target == args::Target::CiliumLpm {
+        return Ok(maps::print(args, &front));
+    }
     target.pod_ranges.extend(front.inventory.pod_ranges());
     target.extended_protocols = settings.extended_protocols;
     if !settings.sctp {
         front.diagnostics.push(sctp_dropped());
     }
-    known_node(&front, args.node.as_deref())?;
     let universe = front.universe(&settings, args.node.as_deref());
     let resolved = Resolved::new(&front.rules, &universe);
     let model = Model::build(&resolved, &settings);
@@ -136,8 +142,9 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 fn signing_key(args: &Build) -> Result<Option<SigningKey>, Error> {
     let Some(path) = &args.key else {
-        // Printing a stage needs no key.
-        if args.unsigned || args.emit.is_some() {
+        // What is only printed needs no key.
+        let printed = args.emit.is_some() || args.target == args::Target::CiliumLpm;
+        if args.unsigned || printed {
             return Ok(None);
         }
         return Err(Error::usage(

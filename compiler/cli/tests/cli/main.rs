@@ -7,6 +7,8 @@
     reason = "tests: a panic is a failure"
 )]
 
+/// Entries of Cilium's policy maps.
+mod budget;
 /// Bundles that were damaged on the way.
 mod bundles;
 /// Cluster settings as a user gives them.

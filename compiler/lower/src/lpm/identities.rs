@@ -16,10 +16,24 @@ use policyc_ir::universe::{NamedPorts, RESERVED, Universe};
 /// Identities of addresses outside the cluster.
 mod outside;
 
+/// The first number of pods and nodes.
+const INSIDE: u32 = 256;
+/// The first number of addresses outside the cluster.
+const OUTSIDE: u32 = 1 << 24;
+
+/// A set of labels that has a number of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// The number. But for reserved identities, no two agents give the same: these say only which are equal.
+    pub number: u32,
+    /// The labels, each `source:name=value`, in order.
+    pub labels: Vec<String>,
+}
+
 /// The identities of a node's agent, by the model's identity that they share their policy with.
 #[derive(Clone, Debug)]
 pub struct Identities {
-    of: BTreeMap<IdentityId, Vec<Vec<String>>>,
+    of: BTreeMap<IdentityId, Vec<Labelled>>,
 }
 
 impl Identities {
@@ -33,18 +47,25 @@ impl Identities {
         for (at, identity) in reserved.skip(1).take(RESERVED.len()) {
             let id = IdentityId::at(at);
             let host = (id == IdentityId::HOST).then(|| host_labels(universe, inventory, settings));
-            found.add(id, texts(host.as_ref().unwrap_or(&identity.labels)));
+            found.add(id, id.0, texts(host.as_ref().unwrap_or(&identity.labels)));
         }
         found.add_inside(universe);
-        for (id, labels) in outside::outside(model, inventory) {
-            found.add(id, labels);
+        for (number, (id, labels)) in (OUTSIDE..).zip(outside::outside(model, inventory)) {
+            found.add(id, number, labels);
         }
         found
     }
 
     /// The label sets, each with a number of its own, that share the policy of a model's identity.
-    pub fn of(&self, id: IdentityId) -> &[Vec<String>] {
+    pub fn of(&self, id: IdentityId) -> &[Labelled] {
         self.of.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// All of them, by number.
+    pub fn iter(&self) -> impl Iterator<Item = &Labelled> {
+        let mut all: Vec<_> = self.of.values().flatten().collect();
+        all.sort_by_key(|one| one.number);
+        all.into_iter()
     }
 
     /// How many there are.
@@ -52,8 +73,9 @@ impl Identities {
         self.of.values().map(Vec::len).sum()
     }
 
-    fn add(&mut self, id: IdentityId, labels: Vec<String>) {
-        self.of.entry(id).or_default().push(labels);
+    fn add(&mut self, id: IdentityId, number: u32, labels: Vec<String>) {
+        let own = self.of.entry(id).or_default();
+        own.push(Labelled { number, labels });
     }
 
     /// Pods and nodes: one for each set of labels and, for pods, of named ports.
@@ -69,12 +91,14 @@ impl Identities {
                 .or_default()
                 .insert(&endpoint.ports);
         }
+        let mut numbers = INSIDE..;
         let inside = universe.identities().iter().enumerate();
         let inside = inside.skip(RESERVED.len() + 1);
         for (at, identity) in inside.filter(|(_, identity)| identity.cidr.is_none()) {
             let id = IdentityId::at(at);
-            for _ in 0..ports.get(&id).map_or(1, BTreeSet::len) {
-                self.add(id, texts(&identity.labels));
+            let sets = ports.get(&id).map_or(1, BTreeSet::len);
+            for number in numbers.by_ref().take(sets) {
+                self.add(id, number, texts(&identity.labels));
             }
         }
     }

@@ -52,8 +52,7 @@ pub(super) fn table(
     let closing = closing(model, enforced);
     let levels = levels_of(model, enforced);
     let levels = Levels::new(&levels, closing.len() as u64).map_err(|_| Fault::TooManyLevels)?;
-    let entries = filters.iter().filter(|filter| !filter.superfluous);
-    let mut ordered: Vec<_> = entries.collect();
+    let mut ordered: Vec<_> = filters.iter().filter(|one| !one.superfluous).collect();
     // Cilium takes the filters of a tier in any order. With authentication that shows in the entries: a deny for
     // everyone removes the allows that are there, and not those that come later.
     ordered.sort_by_key(|filter| (filter.level.tier, width(filter)));

@@ -9,7 +9,7 @@ use policyc_lower::lpm::{Row, Table};
 use super::View;
 
 /// Entries of one revision.
-pub(super) struct Count {
+pub(in crate::command) struct Count {
     /// By endpoint; `None` for one without a policy, since its rules exclude each other.
     pub(super) endpoints: BTreeMap<Arc<str>, Option<Sides>>,
     /// By rule, the largest share first: its name, entries over all endpoints, and endpoints that have any.
@@ -38,7 +38,7 @@ pub(super) struct Share {
 }
 
 impl Count {
-    pub(super) fn new(view: &View<'_>) -> Self {
+    pub(in crate::command) fn new(view: &View<'_>) -> Self {
         let tables = view.maps.tables.iter();
         let sizes: Vec<_> = tables.clone().map(|table| size(view, table)).collect();
         let by_rule: Vec<_> = tables.map(|table| of_rules(view, table)).collect();

@@ -15,7 +15,7 @@ use super::count::{self, Count};
 const WARN_AT: u64 = 75;
 
 /// One finding for all endpoints that have the same entries.
-pub(super) fn find(view: &View<'_>, count: &Count, limit: u32) -> Vec<Diagnostic> {
+pub(in crate::command) fn find(view: &View<'_>, count: &Count, limit: u32) -> Vec<Diagnostic> {
     let mut alike: BTreeMap<[usize; 2], Vec<EndpointId>> = BTreeMap::new();
     let mut unnumbered: Vec<EndpointId> = Vec::new();
     for (id, pair) in &view.maps.endpoints {

@@ -64,7 +64,7 @@ fn rule(view: &View<'_>, front: &Front, share: &Share) -> Value {
 }
 
 /// One line an endpoint, with all of its entries. Rows of verdict `pass` are kept by the agent beside the map.
-pub(in crate::command) fn lines(view: &View<'_>, mut print: impl FnMut(&str)) {
+pub(super) fn lines(view: &View<'_>, mut print: impl FnMut(&str)) {
     for (id, pair) in &view.maps.endpoints {
         print(&format!("{}\n", endpoint(view, *id, pair.ok())));
     }
@@ -88,7 +88,10 @@ fn entries(view: &View<'_>, direction: Direction, table: &Table) -> Vec<Value> {
     let own = table.classes.iter().flat_map(|class| {
         let members = class.members.iter();
         let members = members.flat_map(|id| view.identities.of(*id));
-        members.flat_map(|labels| class.rows.iter().map(|row| entry(direction, labels, row)))
+        members.flat_map(|one| {
+            let rows = class.rows.iter();
+            rows.map(|row| entry(direction, &one.labels, row))
+        })
     });
     anyone.chain(own).collect()
 }
@@ -107,7 +110,7 @@ fn entry(direction: Direction, peer: &[String], row: &Row) -> Value {
 }
 
 /// A protocol as Cilium writes it.
-fn name(protocol: Protocol) -> String {
+pub(in crate::command) fn name(protocol: Protocol) -> String {
     match protocol {
         Protocol::ICMPV6 => "ICMPv6".to_owned(),
         other => other.to_string().to_ascii_uppercase(),
