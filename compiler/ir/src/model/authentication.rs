@@ -62,7 +62,7 @@ fn entries(hits: &[Hit<'_>]) -> Vec<Entry> {
         let new = Entry {
             precedence: hit.precedence(),
             len: hit.len,
-            specific: hit.filter.peer.is_some(),
+            specific: hit.own,
             auth: hit.filter.auth.map(|mode| Demand {
                 mode,
                 derived: false,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Enforced, Filter, Flow, Model, Reason, Redirect, Verdict, authentication, filter};
 use crate::ids::{IdentityId, RuleId};
 use crate::l7::Rules;
-use crate::port::Ports;
-use crate::rule::{Action, Level, Tier};
+use crate::port::{L4, Ports};
+use crate::rule::{Action, Direction, Level, Tier};
 use crate::universe::NamedPorts;
 
 /// How the levels decided.
@@ -100,7 +100,10 @@ impl Model<'_> {
         let mut peer = filter.peer.iter();
         let matches = peer.all(|peer| self.resolved.peer(*peer).contains(flow.peer));
         let len = self.prefix_len(filter, ports, flow).filter(|_| matches)?;
-        Some(Hit { filter, len })
+        let named = |l4: &L4| matches!(l4.ports, Ports::Named(..));
+        let by_name = flow.direction == Direction::Egress && filter.l4.as_ref().is_some_and(named);
+        let own = by_name || filter.peer.is_some();
+        Some(Hit { filter, len, own })
     }
 
     /// Bits of protocol and port that a filter's map entry for the flow fixes: 0, 8, or 8 and the port's. `None` if
@@ -127,13 +130,16 @@ pub(super) struct Hit<'a> {
     pub(super) filter: &'a Filter,
     /// Bits of protocol and port that its map entry fixes.
     pub(super) len: u8,
+    /// Whether its map entry is for the peer's own identity: also that of a rule for anyone whose port is named by each
+    /// peer.
+    pub(super) own: bool,
 }
 
 impl Hit<'_> {
     /// Which of a level's allows decides: a redirect before none, the lower listener priority; then the longer
     /// layer 4 prefix; then a peer before anyone (Cilium's precedence and the datapath's comparison).
     pub(super) fn rank(&self) -> (u8, u8, bool) {
-        (self.precedence(), self.len, self.filter.peer.is_some())
+        (self.precedence(), self.len, self.own)
     }
 
     /// The low byte of Cilium's precedence.

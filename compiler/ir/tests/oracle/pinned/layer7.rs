@@ -352,6 +352,20 @@ fn between_anyone_and_a_peer_only_equal_entries_share_a_mode() {
 }
 
 #[test]
+fn a_port_that_peers_name_themselves_is_an_entry_of_each_peer() {
+    let required =
+        "{authentication: {mode: required}, toPorts: [{ports: [{port: \"80\", protocol: TCP}]}]}";
+    let named = "{toPorts: [{ports: [{port: http, protocol: TCP}]}]}";
+    pin(
+        &egress(&[required, named]),
+        &[
+            ("web -> db TCP/80", "allow after spire (derived)"),
+            ("web -> ip:192.0.2.9 TCP/80", "allow after spire"),
+        ],
+    );
+}
+
+#[test]
 fn a_mode_of_its_own_keeps_an_entry_that_a_redirect_covers() {
     let required = "{toEndpoints: [{}], authentication: {mode: required}, toPorts: [{ports: [{port: \"80\", protocol: TCP}]}]}";
     pin(
