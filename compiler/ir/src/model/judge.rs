@@ -60,12 +60,19 @@ impl Model<'_> {
         let Some(filters) = &enforced.filters else {
             return;
         };
-        let entries = filters
-            .0
-            .iter()
-            .filter(|filter| filter.action == Action::Allow && !filter.superfluous);
-        let matching = entries.filter_map(|filter| self.hit(filter, ports, flow));
-        let matching: Vec<_> = matching.collect();
+        let entries = filters.0.iter().filter(|filter| !filter.superfluous);
+        let hits = entries.filter_map(|filter| self.hit(filter, ports, flow));
+        let hits: Vec<_> = hits.collect();
+        let of = |action| hits.iter().filter(move |hit| hit.filter.action == action);
+        // What a pass skips is no allow of this flow.
+        let skipped = |hit: &Hit<'_>| {
+            let at = hit.filter.level;
+            of(Action::Pass).any(|pass| pass.filter.level.tier == at.tier && pass.filter.level < at)
+        };
+        let matching: Vec<_> = of(Action::Allow)
+            .copied()
+            .filter(|hit| !skipped(hit))
+            .collect();
         let here = matching.iter().filter(|hit| hit.filter.level == level);
         let here: Vec<_> = here.copied().collect();
         verdict.auth = authentication::demand(&here);

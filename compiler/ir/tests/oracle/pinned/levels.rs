@@ -217,3 +217,18 @@ fn priorities_count_hundreds_and_rules_ones() {
         ],
     );
 }
+
+#[test]
+fn an_accept_that_a_pass_skips_is_no_plain_allow() {
+    let http = web(
+        "ingress: [{toPorts: [{ports: [{port: \"80\", protocol: TCP}], rules: {http: [{method: GET}]}}]}]",
+    );
+    let rules = format!("ingress: [{{action: Pass, {DB}}}, {{action: Accept, {PODS}}}]");
+    pin(
+        &(tiered("a", "Admin", 1, &rules) + &http),
+        &[
+            ("web <- db TCP/80", r#"http {"method":"GET"}"#),
+            ("web <- hosted TCP/80", "allow"),
+        ],
+    );
+}
