@@ -94,9 +94,10 @@ impl Selector {
     /// No requirement: matches everything.
     pub const EMPTY: Self = Self(Vec::new());
 
-    /// The identities with one reserved label.
+    /// The identities with one reserved label: the selector that `matchLabels` with that label and no value is, which
+    /// matters where Cilium merges rules of one selector.
     pub fn reserved(name: &str) -> Self {
-        Self::new([Requirement::exists(Key::new(Source::Reserved, name))])
+        Self::new([Requirement::equals(Key::new(Source::Reserved, name), "")])
     }
 
     /// Its requirements.
@@ -126,6 +127,7 @@ impl fmt::Display for Requirement {
         let key = &self.key;
         match &self.operator {
             Operator::In(values) => match values.as_slice() {
+                [value] if value.is_empty() && key.source == Source::Reserved => write!(f, "{key}"),
                 [value] => write!(f, "{key}={value}"),
                 values => write!(f, "{key} in ({})", values.join(",")),
             },
