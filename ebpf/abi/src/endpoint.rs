@@ -33,6 +33,8 @@ pub const HAS_IPV4: u32 = 1;
 pub const HAS_IPV6: u32 = 2;
 /// Flag: what the policy would drop passes, and is counted and reported as such.
 pub const AUDIT: u32 = 4;
+/// Flag: what the policy drops of the endpoint's own packets is answered by an ICMP error.
+pub const REJECT: u32 = 8;
 
 /// First slot to look at for an interface index (multiplicative hashing).
 #[inline(always)]

@@ -9,6 +9,8 @@ use crate::arena::record;
 pub const RING: u32 = 1 << 20;
 /// Events per second and CPU unless told otherwise.
 pub const RATE: u32 = 100;
+/// ICMP errors that each CPU may answer dropped packets with, per second.
+pub const REJECTIONS: u32 = 100;
 /// Identity index of a peer that was not looked up.
 pub const NO_IDENTITY: u32 = u32::MAX;
 /// Part of an event that is known: addresses and protocol.

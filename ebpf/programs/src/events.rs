@@ -10,9 +10,6 @@ use crate::policy::Generation;
 use crate::sys::{self, Frame, Scratch};
 use crate::{Direction, maps};
 
-/// Nanoseconds in a second.
-const SECOND: u64 = 1_000_000_000;
-
 /// Reports a packet, unless its CPU has reported enough within this second.
 #[inline(always)]
 pub(crate) fn report(
@@ -39,16 +36,11 @@ pub(crate) fn report(
 #[inline(always)]
 fn draw(now: u64) -> Option<u32> {
     let budget = sys::budget()?;
-    if now.wrapping_sub(budget.since) >= SECOND {
-        budget.since = now;
-        budget.used = 0;
+    if sys::spend(budget, now, sys::event_rate()) {
+        return Some(core::mem::take(&mut budget.lost));
     }
-    if budget.used >= sys::event_rate() {
-        budget.lost = budget.lost.wrapping_add(1);
-        return None;
-    }
-    budget.used += 1;
-    Some(core::mem::take(&mut budget.lost))
+    budget.lost = budget.lost.wrapping_add(1);
+    None
 }
 
 /// What the packet itself says; of what could not be read, nothing.

@@ -23,6 +23,8 @@ mod maps;
 mod network;
 /// The order of the checks that a packet goes through.
 mod policy;
+/// Telling a pod that its packet was dropped.
+mod reject;
 /// Everything that only `unsafe` can do: the packet, the tables and map values behind pointers.
 mod sys;
 /// From bytes to ports: TCP, UDP, SCTP, ICMP, and the fragments that follow a first.

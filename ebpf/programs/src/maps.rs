@@ -53,9 +53,9 @@ pub(crate) static RECORD_COUNTERS: PerCpuArray<Counter> =
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(event::RING, 0);
 
-/// How many more of them each CPU may report.
+/// How many more of them each CPU may report, and how many more packets it may answer.
 #[map]
-pub(crate) static EVENT_BUDGET: PerCpuArray<Budget> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static EVENT_BUDGET: PerCpuArray<Budget> = PerCpuArray::with_max_entries(2, 0);
 
 /// Working memory; of no meaning to the daemon.
 #[map]

@@ -10,14 +10,14 @@ use crate::conntrack::Connection;
 use crate::sys::Frame;
 
 /// Bytes of the Ethernet header.
-const ETHERNET: u32 = 14;
+pub(crate) const ETHERNET: u32 = 14;
 /// EtherTypes.
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_ARP: u16 = 0x0806;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// Bytes of the fixed headers.
-const IPV4_HEADER: u32 = 20;
-const IPV6_HEADER: u32 = 40;
+pub(crate) const IPV4_HEADER: u32 = 20;
+pub(crate) const IPV6_HEADER: u32 = 40;
 /// Longest packet that a length field can express; a longer one is a segmentation batch of the kernel's.
 const LARGEST: u32 = 65_535;
 /// Extension headers looked through before a packet counts as malformed.

@@ -14,7 +14,7 @@ use crate::conntrack::{Connection, Sighting};
 use crate::network::{Network, Part};
 use crate::sys::{self, Findings, Frame, Scratch, Tables};
 use crate::transport::Transport;
-use crate::{Direction, conntrack, counters, events, icmp_error, maps, network, transport};
+use crate::{Direction, conntrack, counters, events, icmp_error, maps, network, reject, transport};
 
 /// Hop limit of neighbour discovery: proof that the packet has not been forwarded.
 const UNFORWARDED: u8 = 255;
@@ -26,7 +26,11 @@ pub(crate) fn run(frame: &Frame<'_>, direction: Direction) -> i32 {
     counters::count_reason(frame, direction, reason);
     // "Unspecified" is also what "next" is called for tcx.
     if reason.passes() {
-        TC_ACT_UNSPEC
+        return TC_ACT_UNSPEC;
+    }
+    let is_denied = matches!(reason, Reason::PolicyDeny | Reason::DefaultDeny);
+    if is_denied && direction == Direction::Egress {
+        reject::answer(frame).unwrap_or(TC_ACT_SHOT)
     } else {
         TC_ACT_SHOT
     }
@@ -386,9 +390,13 @@ fn verdict(packet: &Packet<'_>, scratch: &mut Scratch, record: u32) -> Reason {
         reason
     };
     scratch.findings.record = record;
-    if reason.is_policy() && tables.u32(endpoint + endpoint::FLAGS) & endpoint::AUDIT != 0 {
-        scratch.findings.verdict = reason as u8;
-        return Reason::Audited;
+    if reason.is_policy() {
+        let flags = tables.u32(endpoint + endpoint::FLAGS);
+        if flags & endpoint::AUDIT != 0 {
+            scratch.findings.verdict = reason as u8;
+            return Reason::Audited;
+        }
+        scratch.findings.may_answer = u8::from(flags & endpoint::REJECT != 0);
     }
     reason
 }

@@ -7,7 +7,10 @@
 )]
 
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_skb_load_bytes};
+use aya_ebpf::helpers::generated::{
+    bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_redirect_peer, bpf_skb_change_tail,
+    bpf_skb_load_bytes,
+};
 use aya_ebpf::maps::lpm_trie;
 use aya_ebpf::programs::TcContext;
 use policy_abi::arena::{self, Read};
@@ -19,6 +22,7 @@ use policy_abi::reason::Counter;
 use crate::conntrack::Connection;
 use crate::maps;
 use crate::network::Network;
+use crate::reject::Answer;
 use crate::transport::Transport;
 
 /// Kernel's name for the licence of the program; only GPL-compatible programs may call some helpers.
@@ -33,6 +37,8 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
+/// Nanoseconds in a second.
+const SECOND: u64 = 1_000_000_000;
 /// Headers are looked for in place up to here, which bounds what the verifier has to reckon with.
 const LINEAR_MASK: u32 = 0x3fff;
 
@@ -99,6 +105,42 @@ impl<'run> Frame<'run> {
         Some(unsafe { &*(from as *const [u8; N]) })
     }
 
+    /// Copies `N` bytes at an offset to a place in an answer; `None` if the packet is shorter.
+    #[inline(always)]
+    pub(crate) fn load<const N: usize>(
+        &self,
+        at: u32,
+        to: &mut Answer,
+        place: usize,
+    ) -> Option<()> {
+        let to: &mut [u8; N] = to.get_mut(place..)?.first_chunk_mut()?;
+        // SAFETY: the context is valid for the run, and the helper writes the bytes that `to` has.
+        let error = unsafe {
+            let to = to.as_mut_ptr().cast();
+            bpf_skb_load_bytes(self.context.skb.skb.cast(), at, to, N as u32)
+        };
+        (error == 0).then_some(())
+    }
+
+    /// Makes the packet consist of the first `N` bytes of an answer; `None` if the kernel does not.
+    #[inline(always)]
+    pub(crate) fn replace<const N: usize>(&self, answer: &Answer) -> Option<()> {
+        let bytes: &[u8; N] = answer.first_chunk()?;
+        // SAFETY: the context is valid for the run; no pointer into the packet is in use.
+        let error = unsafe { bpf_skb_change_tail(self.context.skb.skb.cast(), N as u32, 0) };
+        if error != 0 {
+            return None;
+        }
+        self.context.store(0, bytes, 0).ok()
+    }
+
+    /// Sends the packet to the other end of the interface, past the programs on it: what the kernel is to do then.
+    #[inline(always)]
+    pub(crate) fn send_to_peer(&self) -> i32 {
+        // SAFETY: the helper has no preconditions.
+        unsafe { bpf_redirect_peer(self.ifindex(), 0) as i32 }
+    }
+
     /// Copies an IPv6 address at an offset; `None` if the packet is shorter.
     #[inline(always)]
     pub(crate) fn copy_address(&self, at: u32, to: &mut [u8; 16]) -> Option<()> {
@@ -139,6 +181,8 @@ pub(crate) struct Scratch {
     pub(crate) findings: Findings,
     /// The event.
     pub(crate) event: Event,
+    /// The answer to a packet that is dropped.
+    pub(crate) answer: Answer,
 }
 
 /// What has been found out about a packet so far; what is not known has no value here.
@@ -154,7 +198,8 @@ pub(crate) struct Findings {
     pub(crate) verdict: u8,
     /// Whether the packet opened a connection: 0 or 1.
     pub(crate) is_new: u8,
-    pad: u8,
+    /// Whether the packet may be answered if it is dropped: 0 or 1.
+    pub(crate) may_answer: u8,
 }
 
 impl Findings {
@@ -165,7 +210,7 @@ impl Findings {
         known: 0,
         verdict: 0,
         is_new: 0,
-        pad: 0,
+        may_answer: 0,
     };
 }
 
@@ -175,6 +220,30 @@ pub(crate) fn scratch<'run>() -> Option<&'run mut Scratch> {
     let scratch = maps::SCRATCH.get_ptr_mut(0)?;
     // SAFETY: a classifier runs with softirqs off and stays on its CPU, so this run has the value for itself.
     Some(unsafe { &mut *scratch })
+}
+
+/// Takes one from a budget of so many per second; `false` if it is used up.
+#[inline(always)]
+pub(crate) fn spend(budget: &mut Budget, now: u64, rate: u32) -> bool {
+    if now.wrapping_sub(budget.since) >= SECOND {
+        budget.since = now;
+        budget.used = 0;
+    }
+    if budget.used >= rate {
+        return false;
+    }
+    budget.used += 1;
+    true
+}
+
+/// Takes one from this CPU's budget of answers; `None` if it is used up.
+#[inline(always)]
+pub(crate) fn take_rejection(rate: u32) -> Option<()> {
+    let budget = maps::EVENT_BUDGET.get_ptr_mut(1)?;
+    let (_, tick) = in_force()?;
+    // SAFETY: a classifier runs with softirqs off and stays on its CPU, so this run has the value for itself.
+    let budget = unsafe { &mut *budget };
+    spend(budget, ticks().wrapping_mul(tick), rate).then_some(())
 }
 
 /// Puts a value into working memory and takes it out again.

@@ -189,6 +189,8 @@ fn outcome_of(error: &io::Error) -> Option<Observed> {
         ErrorKind::ConnectionRefused
         | ErrorKind::ConnectionReset
         | ErrorKind::HostUnreachable
+        // What "administratively prohibited" is in IPv6.
+        | ErrorKind::PermissionDenied
         | ErrorKind::NetworkUnreachable => Some(Observed::Refused),
         _ => None,
     }

@@ -12,6 +12,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use policy_abi::arena::record;
+use policy_abi::endpoint;
 use policy_abi::proto;
 use policy_abi::reason::Reason;
 use policyd_e2e::arena::{Arena, Image};
@@ -188,6 +189,58 @@ fn only_what_is_allowed_answers() {
     assert_eq!(answered, 6, "TCP, UDP and ICMP, in both families");
     let drops = datapath.reasons(Direction::Egress).unwrap()[Reason::DefaultDeny as usize];
     assert!(drops >= 48, "{drops} drops of 54 refused flows");
+}
+
+/// A pod that may be answered is told what was dropped, and its kernel believes it: checksums included.
+#[test]
+fn denied_packets_are_answered_if_asked_for() {
+    policyd_e2e::require_root!();
+    let topology = Topology::new(3).unwrap();
+    let _servers = servers(&topology);
+    let mut datapath = enforce(&topology);
+    let [first, second, third] = topology.pods.as_slice() else {
+        panic!("three pods")
+    };
+    let mut tables = tables(&topology);
+    tables.set_endpoint_flags(third.ifindex, endpoint::REJECT);
+    datapath.install(1, &tables).unwrap();
+    for address in [IpAddr::V4(second.ipv4), IpAddr::V6(second.ipv6)] {
+        for (from, expected) in [(third, Observed::Refused), (first, Observed::Silent)] {
+            let flow = Flow::udp(&from.namespace, address, SHUT);
+            assert_eq!(flow.observe().unwrap(), expected, "{flow:?}");
+        }
+        // Nobody is told what became of an echo, or of packets on their way to a pod.
+        let echo = Flow::icmp(&third.namespace, address);
+        assert_eq!(echo.observe().unwrap(), Observed::Silent);
+    }
+    let to_third = Flow::tcp(&topology.node, third.ipv4, SHUT);
+    assert_eq!(to_third.observe().unwrap(), Observed::Silent);
+    // The kernel heeds an answer that comes while a socket is still connecting only at the next try.
+    let before = icmp_errors(&third.namespace);
+    let flow = Flow::tcp(&third.namespace, second.ipv4, SHUT);
+    assert_ne!(flow.observe().unwrap(), Observed::Answered);
+    assert!(icmp_errors(&third.namespace) > before);
+    // Answers are few: a flood of packets is not answered by a flood.
+    within(&third.namespace, || {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        (0..2_000).try_for_each(|_| socket.send_to(b"x", (second.ipv4, SHUT)).map(drop))
+    })
+    .unwrap();
+    let received = icmp_errors(&third.namespace);
+    assert!((1..=1_000).contains(&received), "{received}");
+}
+
+/// ICMP messages "destination unreachable" that a namespace has received.
+fn icmp_errors(namespace: &str) -> u64 {
+    let text = within(namespace, || {
+        std::fs::read_to_string("/proc/thread-self/net/snmp")
+    })
+    .unwrap();
+    let mut lines = text.lines().filter(|line| line.starts_with("Icmp:"));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    let (_, value) = pairs.find(|(name, _)| *name == "InDestUnreachs").unwrap();
+    value.parse().unwrap()
 }
 
 /// Datagrams longer than the interface's limit travel in fragments, there and back.

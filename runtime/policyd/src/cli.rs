@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, default_events, default_pin_dir, default_state_dir};
+use crate::config::{Config, DenyResponse, default_events, default_pin_dir, default_state_dir};
 use crate::detach;
 use crate::doctor::Report;
 use crate::events;
@@ -153,6 +153,7 @@ fn folders(config: Option<PathBuf>) -> Result<Config, Failure> {
             pin_dir: default_pin_dir(),
             state_dir: default_state_dir(),
             audit: false,
+            deny_response: DenyResponse::None,
             events_per_second: default_events(),
             endpoints: Vec::new(),
         }),

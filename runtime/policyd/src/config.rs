@@ -31,12 +31,26 @@ pub struct Config {
     /// Whether all pods are in audit mode: what the policy would drop passes, and is counted and reported.
     #[serde(default)]
     pub audit: bool,
+    /// What a pod gets for a packet of its own that the policy drops.
+    #[serde(default)]
+    pub deny_response: DenyResponse,
     /// Events (new connections and drops) that each CPU may report per second; 0 for none.
     #[serde(default = "default_events")]
     pub events_per_second: u32,
     /// Which pod is behind which interface.
     #[serde(default, rename = "endpoint")]
     pub endpoints: Vec<Endpoint>,
+}
+
+/// What a pod gets for a packet of its own that the policy drops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DenyResponse {
+    /// Nothing.
+    #[default]
+    None,
+    /// An ICMP error, "administratively prohibited".
+    Icmp,
 }
 
 /// A pod and the host's end of its veth pair.

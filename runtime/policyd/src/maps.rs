@@ -94,7 +94,7 @@ const SHAPES: [Shape; 10] = [
         PERCPU_ARRAY,
         4,
         size_of::<Budget>(),
-        Some(1),
+        Some(2),
     ),
 ];
 

@@ -5,7 +5,7 @@ use std::fmt;
 use policy_abi::arena;
 use policy_bundle::{Bundle, Endpoint};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, DenyResponse};
 use crate::failure::Failure;
 use crate::state::hex;
 
@@ -25,6 +25,8 @@ pub struct Attachment<'a> {
     pub ifindex: u32,
     /// Whether what the policy would drop passes.
     pub audit: bool,
+    /// Whether its packets that the policy drops are answered.
+    pub reject: bool,
     /// The pod's index in the bundle.
     pub index: u32,
     /// The pod.
@@ -67,6 +69,7 @@ impl<'a> Plan<'a> {
                         interface,
                         ifindex,
                         audit: config.audit || endpoint.audit,
+                        reject: config.deny_response == DenyResponse::Icmp,
                         index,
                         endpoint: pod,
                     });

@@ -34,12 +34,14 @@ fn write_slot(arena: &mut [u8], at: u32, attachment: &Attachment<'_>) -> Option<
         endpoint: pod,
         ifindex,
         audit,
+        reject,
         index,
         ..
     } = attachment;
     let flags = pod.ipv4.map_or(0, |_| endpoint::HAS_IPV4)
         | pod.ipv6.map_or(0, |_| endpoint::HAS_IPV6)
-        | if *audit { endpoint::AUDIT } else { 0 };
+        | if *audit { endpoint::AUDIT } else { 0 }
+        | if *reject { endpoint::REJECT } else { 0 };
     let mut put = |field: u32, bytes: &[u8]| {
         let start = (at + field) as usize;
         arena

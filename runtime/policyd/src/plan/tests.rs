@@ -36,6 +36,27 @@ fn refusal(contents: &Contents, config: &Config) -> Failure {
 }
 
 #[test]
+fn modes_of_pods_are_in_the_arena() {
+    let contents = common::contents();
+    let text = endpoint_of("v7", "shop/web") + "audit = true\n" + &endpoint_of("v2", "shop/client");
+    let audited = config(&text);
+    let answered = Config {
+        deny_response: DenyResponse::Icmp,
+        ..audited.clone()
+    };
+    for (config, every) in [(audited, 0), (answered, endpoint::REJECT)] {
+        with(&contents, &config, |plan| {
+            let arena = plan.unwrap().arena().unwrap();
+            let modes = [7, 2].map(|ifindex| {
+                let at = endpoint::find(&arena[..], ifindex);
+                arena.u32(at + endpoint::FLAGS) & (endpoint::AUDIT | endpoint::REJECT)
+            });
+            assert_eq!(modes, [endpoint::AUDIT | every, every]);
+        });
+    }
+}
+
+#[test]
 fn configured_pods_are_found_in_the_arena() {
     let contents = common::contents();
     let config = config(&(endpoint_of("v7", "shop/web") + &endpoint_of("v2", "shop/client")));
