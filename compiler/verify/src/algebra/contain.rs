@@ -22,7 +22,8 @@ impl Algebra<'_> {
             && self.peers_contain(&outer.peers, &inner.peers)
     }
 
-    fn subject_contains(&self, outer: &Rule, inner: &Rule) -> bool {
+    /// Whether every subject of `inner` is one of `outer`.
+    pub(crate) fn subject_contains(&self, outer: &Rule, inner: &Rule) -> bool {
         let (mine, other) = (&inner.subject, &outer.subject);
         if mine.node != other.node {
             return false;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use policyc_ir::cidr::Cidr;
 use policyc_ir::port::{L4, Ports};
 use policyc_ir::rule::{Direction, Peer, Peers, Rule, RuleSet, Services};
 use policyc_ir::{PeerId, RuleId, SelectorId};
@@ -121,20 +122,43 @@ impl<'a> Algebra<'a> {
 
     /// Whether one flow may match both, given that their subjects and directions meet.
     pub(crate) fn flows_meet(&self, left: &Rule, right: &Rule) -> bool {
-        services_meet(&left.services, &right.services) && self.peers_meet(&left.peers, &right.peers)
+        if !services_meet(&left.services, &right.services, true)
+            || !self.peers_meet(&left.peers, &right.peers, false)
+        {
+            return false;
+        }
+        // Only pods give names to ports, so where nothing but names meets, the destination is a pod.
+        left.direction == Direction::Ingress
+            || services_meet(&left.services, &right.services, false)
+            || self.peers_meet(&left.peers, &right.peers, true)
     }
 
-    fn peers_meet(&self, left: &Peers, right: &Peers) -> bool {
+    fn peers_meet(&self, left: &Peers, right: &Peers, pods: bool) -> bool {
+        let counts = |peer: &&PeerId| !pods || self.may_be_pod(**peer);
         match (left, right) {
             (Peers::Any, Peers::Any) => true,
-            (Peers::Any, Peers::Of(list)) | (Peers::Of(list), Peers::Any) => !list.is_empty(),
-            (Peers::Of(left), Peers::Of(right)) => left
-                .iter()
-                .any(|left| right.iter().any(|right| self.pair_meets(*left, *right))),
+            (Peers::Any, Peers::Of(list)) | (Peers::Of(list), Peers::Any) => {
+                list.iter().any(|peer| counts(&peer))
+            }
+            (Peers::Of(left), Peers::Of(right)) => left.iter().filter(counts).any(|left| {
+                let mut right = right.iter().filter(counts);
+                right.any(|right| self.pair_meets(*left, *right))
+            }),
         }
     }
 
-    fn pair_meets(&self, left: PeerId, right: PeerId) -> bool {
+    fn may_be_pod(&self, peer: PeerId) -> bool {
+        match self.rules.peer(peer) {
+            Some(Peer::Labels(selector)) => {
+                let reach = self.reach(*selector);
+                reach.is_some_and(|reach| reach.pod.is_some())
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether one party may be both peers.
+    pub(crate) fn pair_meets(&self, left: PeerId, right: PeerId) -> bool {
         let (Some(left), Some(right)) = (self.rules.peer(left), self.rules.peer(right)) else {
             return false;
         };
@@ -150,11 +174,9 @@ impl<'a> Algebra<'a> {
             }
             // An address in any prefix may have learned any name.
             (Peer::Fqdn(_), other) | (other, Peer::Fqdn(_)) => families(other) != 0,
-            (left, right) => left.blocks().any(|(left, _)| {
-                right
-                    .blocks()
-                    .any(|(right, _)| left.covers(right) || right.covers(left))
-            }),
+            (left, right) => left
+                .blocks()
+                .any(|left| right.blocks().any(|right| blocks_meet(left, right))),
         }
     }
 
@@ -209,19 +231,38 @@ pub(super) fn families(peer: &Peer) -> u16 {
     }
 }
 
-fn services_meet(left: &Services, right: &Services) -> bool {
+type Block<'a> = (&'a Cidr, &'a [Cidr]);
+
+/// Whether some address is in both prefixes and in no exception of either.
+fn blocks_meet((left, holes): Block<'_>, (right, others): Block<'_>) -> bool {
+    let inner = match (left.covers(right), right.covers(left)) {
+        (true, _) => right,
+        (false, true) => left,
+        (false, false) => return false,
+    };
+    if holes.is_empty() && others.is_empty() {
+        return true;
+    }
+    !prefix::is_covered(inner, &[holes, others].concat())
+}
+
+/// Whether one flow may be on services of both. `names`: names of ports count.
+fn services_meet(left: &Services, right: &Services, names: bool) -> bool {
+    let counts = |l4: &&L4| names || !matches!(l4.ports, Ports::Named(..));
     match (left, right) {
         (Services::All, Services::All) => true,
         (Services::All, Services::Of(list)) | (Services::Of(list), Services::All) => {
-            !list.is_empty()
+            list.iter().any(|l4| counts(&l4))
         }
-        (Services::Of(left), Services::Of(right)) => left
-            .iter()
-            .any(|left| right.iter().any(|right| ports_meet(left, right))),
+        (Services::Of(left), Services::Of(right)) => left.iter().filter(counts).any(|left| {
+            let mut right = right.iter().filter(counts);
+            right.any(|right| ports_meet(left, right))
+        }),
     }
 }
 
-fn ports_meet(left: &L4, right: &L4) -> bool {
+/// Whether one flow may be on both.
+pub(crate) fn ports_meet(left: &L4, right: &L4) -> bool {
     left.protocol == right.protocol
         && match (&left.ports, &right.ports) {
             (Ports::Range(first, last), Ports::Range(other_first, other_last)) => {

@@ -4,52 +4,26 @@
 //! are met one by one and a value is picked from each. What comes out is checked against the terms, so a flow that is
 //! returned is one; none may be found though one exists.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
+use policyc_ir::PeerId;
 use policyc_ir::cidr::Cidr;
 use policyc_ir::fqdn::Fqdn;
 use policyc_ir::label::{CLUSTER, NAMESPACE, NAMESPACE_LABELS};
 use policyc_ir::port::{L4, Ports, Protocol};
 use policyc_ir::rule::{Direction, Peer, Peers, Rule, Services};
 
-use super::dims::{ABSENT, Domain, FIRST, OTHER};
+use super::dims::ABSENT;
 use super::{Frame, Side};
 use crate::algebra::kind::Kind;
-use crate::algebra::overlap::Algebra;
+use crate::algebra::overlap::{Algebra, ports_meet};
 use crate::algebra::selector::{Asked, Reach, always};
 use crate::algebra::values::Values;
 use crate::term::Assignment;
 
-/// How values are picked where several fit.
-#[derive(Clone, Debug)]
-pub(crate) enum Pick {
-    /// The most readable; these ports first.
-    Nice(Vec<u16>),
-    /// At random, repeatably; the state is never zero.
-    Random(u64),
-}
+/// One value of each set that rules leave.
+mod pick;
 
-impl Pick {
-    /// A position below `count`.
-    fn below(&mut self, count: usize) -> usize {
-        match self {
-            Self::Nice(_) => 0,
-            Self::Random(state) => {
-                *state ^= *state << 13;
-                *state ^= *state >> 7;
-                *state ^= *state << 17;
-                let count = u64::try_from(count).unwrap_or(u64::MAX).max(1);
-                usize::try_from(*state % count).unwrap_or(0)
-            }
-        }
-    }
-
-    fn one_of<T: Copy>(&mut self, list: &[T]) -> Option<T> {
-        let at = self.below(list.len());
-        list.get(at).copied()
-    }
-}
+pub(crate) use pick::Pick;
+use pick::{accepts, find, meet, narrow, pick_code, port, within};
 
 /// What a flow must be for the rules to match it.
 struct Wanted<'a> {
@@ -57,8 +31,8 @@ struct Wanted<'a> {
     services: Vec<&'a L4>,
 }
 
-/// Alternatives of all rules that are tried together.
-const TRIES: usize = 64;
+/// Combinations of peers, and of ports, that are tried.
+const TRIES: usize = 8;
 
 impl Frame {
     /// A flow that all rules match, if one is found. The frame must know the rules, subject first.
@@ -68,23 +42,76 @@ impl Frame {
         rules: &[&Rule],
         pick: &mut Pick,
     ) -> Option<Assignment> {
-        let tries = match pick {
-            Pick::Nice(_) => TRIES,
-            Pick::Random(_) => 4,
-        };
-        (0..tries).find_map(|number| {
-            let wanted = wanted(algebra, rules, number, pick)?;
+        let one = |wanted: &Wanted<'_>, pick: &mut Pick| {
             let mut values = Assignment::zero(&self.script);
             self.subject(algebra, rules, pick, &mut values)?;
-            self.peer(algebra, &wanted, pick, &mut values)?;
+            self.peer(algebra, wanted, pick, &mut values)?;
             self.tie(&mut values);
-            self.layer4(rules, &wanted, pick, &mut values)?;
-            let possible = self.script.assertions.iter();
-            possible
-                .into_iter()
-                .all(|fact| fact.eval(&values))
-                .then_some(values)
-        })
+            self.layer4(rules, wanted, pick, &mut values)?;
+            self.is_possible(&values).then_some(values)
+        };
+        let all = alternatives(algebra, rules);
+        if let Pick::Random(_) = pick {
+            let at = pick.below(all.len());
+            return all.get(at).and_then(|wanted| one(wanted, pick));
+        }
+        let drawn = all.iter().filter_map(|wanted| one(wanted, pick));
+        drawn.min_by_key(|values| self.length(values))
+    }
+
+    /// The same flow with one thing about it drawn anew, at random.
+    pub(crate) fn redraw(
+        &self,
+        algebra: &Algebra<'_>,
+        rule: &Rule,
+        pick: &mut Pick,
+        values: &Assignment,
+    ) -> Option<Assignment> {
+        let mut new = values.clone();
+        let all = alternatives(algebra, &[rule]);
+        let wanted = all.get(pick.below(all.len()))?;
+        let [subject, peer] = &self.sides;
+        match pick.below(4) {
+            0 => self.subject(algebra, &[rule], pick, &mut new)?,
+            1 => {
+                let vars = [peer.v4, peer.v6].into_iter();
+                let vars = vars.chain(peer.names.values().copied());
+                let vars = vars.chain(peer.labels.values().copied());
+                for var in vars.chain(peer.nodes.values().copied()) {
+                    new.set(var, 0);
+                }
+                self.peer(algebra, wanted, pick, &mut new)?;
+            }
+            2 => self.layer4(&[rule], wanted, pick, &mut new)?,
+            _ => {
+                // One label of one pod; whether the rule still matches is for the caller to see.
+                let side = if pick.below(2) == 0 { subject } else { peer };
+                let labels: Vec<_> = side.labels.iter().collect();
+                let (name, var) = pick.one_of(&labels)?;
+                let size = self.dims.of_pods(name).size();
+                let code = pick.below(usize::try_from(size).unwrap_or(1));
+                new.set(*var, u128::try_from(code).unwrap_or(0));
+            }
+        }
+        self.tie(&mut new);
+        self.is_possible(&new).then_some(new)
+    }
+
+    /// Whether a flow like this can exist.
+    fn is_possible(&self, values: &Assignment) -> bool {
+        let mut facts = self.script.assertions.iter();
+        facts.all(|fact| fact.eval(values))
+    }
+
+    /// How much there is to read: kinds without labels are less telling than pods with some.
+    fn length(&self, values: &Assignment) -> usize {
+        let sides = self.sides.iter().map(|side| {
+            let labels = side.labels.values().chain(side.nodes.values());
+            let present = labels.filter(|var| values.get(**var) != ABSENT).count();
+            let foreign = values.get(side.kind) != u128::from(Kind::POD.0);
+            present + 100 * usize::from(foreign)
+        });
+        sides.sum()
     }
 
     fn subject(
@@ -162,7 +189,7 @@ impl Frame {
         let mut kinds: Vec<Kind> = others.filter(|kind| kinds & kind.bit() != 0).collect();
         if !outside.is_empty() {
             kinds.retain(|kind| Kind::V4.contains(kind) || Kind::V6.contains(kind));
-            let v4 = outside.iter().filter_map(|peer| family(peer)).next();
+            let v4 = outside.iter().find_map(|peer| family(peer));
             kinds.retain(|kind| v4.is_none_or(|v4| Kind::V4.contains(kind) == v4));
             let kind = pick.one_of(&kinds)?;
             return self.address(side, kind, &outside, pick, values);
@@ -347,216 +374,46 @@ impl Frame {
     }
 }
 
-/// One alternative of each rule's peers and ports; `None` if a rule has none.
-fn wanted<'a>(
-    algebra: &'a Algebra<'_>,
-    rules: &[&'a Rule],
-    number: usize,
-    pick: &mut Pick,
-) -> Option<Wanted<'a>> {
-    let mut wanted = Wanted {
-        peers: Vec::new(),
-        services: Vec::new(),
-    };
-    let mut rest = number;
-    let mut choose = |count: usize, pick: &mut Pick| {
-        if count == 0 {
-            return None;
-        }
-        if matches!(pick, Pick::Random(_)) {
-            return Some(pick.below(count));
-        }
-        let at = rest % count;
-        rest /= count;
-        Some(at)
-    };
+/// Combinations of the rules' peers and ports that may be one flow's, not too many.
+fn alternatives<'a>(algebra: &'a Algebra<'_>, rules: &[&'a Rule]) -> Vec<Wanted<'a>> {
+    let mut peers: Vec<Vec<PeerId>> = vec![Vec::new()];
+    let mut services: Vec<Vec<&L4>> = vec![Vec::new()];
     for rule in rules {
         if let Peers::Of(list) = &rule.peers {
-            let at = choose(list.len(), pick)?;
-            wanted.peers.push(algebra.rules.peer(*list.get(at)?)?);
+            peers = combine(&peers, list, |one, other| algebra.pair_meets(*one, *other));
         }
         if let Services::Of(list) = &rule.services {
-            let at = choose(list.len(), pick)?;
-            wanted.services.push(list.get(at)?);
+            let list: Vec<&L4> = list.iter().collect();
+            services = combine(&services, &list, |one, other| ports_meet(one, other));
         }
     }
-    // All alternatives were seen.
-    let again = matches!(pick, Pick::Nice(_)) && rest > 0;
-    (!again).then_some(wanted)
+    let pairs = peers
+        .iter()
+        .flat_map(|peers| services.iter().map(move |services| (peers, services)));
+    pairs
+        .map(|(peers, services)| Wanted {
+            peers: peers
+                .iter()
+                .filter_map(|id| algebra.rules.peer(*id))
+                .collect(),
+            services: services.clone(),
+        })
+        .collect()
+}
+
+/// Each list with each item that meets all of it.
+fn combine<T: Clone>(lists: &[Vec<T>], items: &[T], meets: impl Fn(&T, &T) -> bool) -> Vec<Vec<T>> {
+    let pairs = lists
+        .iter()
+        .flat_map(|list| items.iter().map(move |item| (list, item)));
+    pairs
+        .filter(|(list, item)| list.iter().all(|other| meets(other, item)))
+        .take(TRIES)
+        .map(|(list, item)| [list.as_slice(), std::slice::from_ref(item)].concat())
+        .collect()
 }
 
 /// Whether a peer made of prefixes has IPv4 ones first; `None` for names, which may have either.
 fn family(peer: &Peer) -> Option<bool> {
     peer.blocks().next().map(|(cidr, _)| cidr.is_ipv4())
-}
-
-/// What all of them ask for; `None` if nothing meets it.
-fn meet<'a>(all: impl Iterator<Item = Option<&'a Asked>>) -> Option<Asked> {
-    let mut met: BTreeMap<Arc<str>, Values> = BTreeMap::new();
-    for asked in all {
-        for (name, values) in asked? {
-            match met.get_mut(name) {
-                Some(known) => {
-                    *known = known.meet(values);
-                    if known.is_empty() {
-                        return None;
-                    }
-                }
-                None => {
-                    met.insert(name.clone(), values.clone());
-                }
-            }
-        }
-    }
-    Some(met.into_iter().collect())
-}
-
-/// Asks for one value more.
-fn narrow(asked: &mut Asked, name: &str, value: Arc<str>) -> Option<()> {
-    let own = Values {
-        absent: false,
-        complement: false,
-        list: vec![value],
-    };
-    match asked.binary_search_by(|(known, _)| (**known).cmp(name)) {
-        Ok(at) => {
-            let (_, known) = asked.get_mut(at)?;
-            *known = known.meet(&own);
-            (!known.is_empty()).then_some(())
-        }
-        Err(at) => {
-            asked.insert(at, (name.into(), own));
-            Some(())
-        }
-    }
-}
-
-fn find<'a>(asked: &'a Asked, name: &str) -> Option<&'a Values> {
-    let at = asked
-        .binary_search_by(|(known, _)| (**known).cmp(name))
-        .ok()?;
-    asked.get(at).map(|(_, values)| values)
-}
-
-fn accepts(values: &Values, value: &str) -> bool {
-    let listed = values
-        .list
-        .binary_search_by(|known| (**known).cmp(value))
-        .is_ok();
-    listed != values.complement
-}
-
-/// The code of an accepted value.
-fn pick_code(values: &Values, domain: Domain<'_>, pick: &mut Pick) -> Option<u128> {
-    let named = |number: u128| {
-        let (text, _) = domain.text(FIRST + number)?;
-        accepts(values, &text).then_some(FIRST + number)
-    };
-    let count = domain.size() - FIRST;
-    let absent = values.absent.then_some(ABSENT);
-    let other = values.complement.then_some(OTHER);
-    match pick {
-        Pick::Nice(_) => absent.or_else(|| (0..count).find_map(named)).or(other),
-        Pick::Random(_) => {
-            let wide = values.complement;
-            match pick.below(8) {
-                0..4 if absent.is_some() => absent,
-                0..6 if other.is_some() => other,
-                _ => {
-                    let start = if wide {
-                        pick.below(usize::try_from(count).unwrap_or(0))
-                    } else {
-                        pick.below(values.list.len())
-                    };
-                    let some = if wide {
-                        named(u128::try_from(start).unwrap_or(0))
-                    } else {
-                        values.list.get(start).and_then(|value| domain.code(value))
-                    };
-                    some.or(other).or(absent)
-                }
-            }
-        }
-    }
-}
-
-/// An address in all blocks and in none of their exceptions.
-fn within(blocks: &[(&Cidr, &[Cidr])], v4: bool, pick: &mut Pick) -> Option<u128> {
-    let whole = if v4 { &Cidr::ALL_V4 } else { &Cidr::ALL_V6 };
-    let narrowest = blocks
-        .iter()
-        .map(|(cidr, _)| *cidr)
-        .max_by_key(|cidr| cidr.bits());
-    let prefix = narrowest.unwrap_or(whole);
-    if !blocks.iter().all(|(cidr, _)| cidr.covers(prefix)) {
-        return None;
-    }
-    let holes: Vec<_> = blocks
-        .iter()
-        .flat_map(|(_, except)| except.iter())
-        .map(range)
-        .collect();
-    let (low, high) = range(prefix);
-    let example = if v4 {
-        0xcb00_7107
-    } else {
-        0x2001_0db8_0000_0000_0000_0000_0000_0007
-    };
-    let start = match pick {
-        Pick::Nice(_) if (low..=high).contains(&example) => example,
-        Pick::Nice(_) => low,
-        Pick::Random(_) => {
-            let step = high.saturating_sub(low) / 16;
-            low + step * u128::try_from(pick.below(16)).unwrap_or(0)
-        }
-    };
-    free(start, high, &holes).or_else(|| free(low, high, &holes))
-}
-
-/// The first address from `start` on that is in no hole.
-fn free(start: u128, high: u128, holes: &[(u128, u128)]) -> Option<u128> {
-    let mut at = start;
-    while let Some((_, last)) = holes
-        .iter()
-        .find(|(first, last)| (*first..=*last).contains(&at))
-    {
-        at = last.checked_add(1)?;
-    }
-    (at <= high).then_some(at)
-}
-
-fn range(cidr: &Cidr) -> (u128, u128) {
-    let (first, width) = match cidr.address() {
-        std::net::IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
-        std::net::IpAddr::V6(address) => (address.to_bits(), 128),
-    };
-    let host = width - u32::from(cidr.bits());
-    let size = 1_u128.checked_shl(host).map_or(u128::MAX, |size| size - 1);
-    (first, first | size)
-}
-
-fn port(low: u16, high: u16, rules: &[&Rule], pick: &mut Pick) -> Option<u16> {
-    if low > high {
-        return None;
-    }
-    if let Pick::Nice(hints) = pick {
-        let hint = hints.iter().find(|hint| (low..=high).contains(hint));
-        return Some(hint.copied().unwrap_or(low));
-    }
-    // Ends of ranges are where verdicts change; a port that nobody names is where most rules do not match.
-    let bounds = rules.iter().filter_map(|rule| match &rule.services {
-        Services::Of(list) => Some(list),
-        Services::All => None,
-    });
-    let mut ports: Vec<u16> = bounds
-        .flatten()
-        .filter_map(|l4| match l4.ports {
-            Ports::Range(first, last) => Some([first, last]),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    ports.extend([low, high, low.midpoint(high), 47_123]);
-    ports.retain(|port| (low..=high).contains(port));
-    pick.one_of(&ports)
 }

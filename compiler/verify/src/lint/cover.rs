@@ -3,6 +3,8 @@
 use policyc_ir::RuleId;
 use policyc_ir::rule::{Peers, Rule, Services};
 
+use super::Group;
+use super::asker::Asker;
 use super::group::Run;
 use crate::solver::{Answer, Solver as _};
 
@@ -55,12 +57,25 @@ impl Run<'_> {
         Ok(Some(left))
     }
 
-    fn covers(&mut self, id: RuleId, others: &[RuleId]) -> Result<bool, String> {
+    /// Whether the others together match all that the rule matches.
+    pub(super) fn covers(&mut self, id: RuleId, others: &[RuleId]) -> Result<bool, String> {
         self.questions += 1;
-        let asker = self.asker();
+        let context = self.context;
+        // A solver that knows only what may cover the rule answers several times faster than the group's.
+        let known = self.local.take();
+        let known = known.filter(|asker| others.iter().all(|id| asker.rules.contains_key(id)));
+        let mut asker = known.unwrap_or_else(|| {
+            let group = Group {
+                own: vec![id],
+                others: others.to_vec(),
+            };
+            Asker::new(context, &group)
+        });
         let mut assumed = vec![asker.matches(id, true)];
         assumed.extend(others.iter().map(|other| asker.matches(*other, false)));
-        match asker.solver().check(&assumed) {
+        let answer = asker.solver().check(&assumed);
+        self.local = Some(asker);
+        match answer {
             Answer::Sat => Ok(false),
             Answer::Unsat => Ok(true),
             Answer::Unknown(why) => Err(why),

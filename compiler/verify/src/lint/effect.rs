@@ -19,7 +19,7 @@ pub(super) struct Effects {
     /// Whether layer 7 or authentication may have a say in the rule's flows.
     pub(super) asks: bool,
     /// Others that ask for something.
-    special: Vec<RuleId>,
+    pub(super) special: Vec<RuleId>,
     /// Others that do the same to every flow that both match.
     pub(super) same: Vec<RuleId>,
     /// Whether the rule itself asks for nothing.

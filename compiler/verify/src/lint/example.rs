@@ -18,10 +18,13 @@ use crate::term::Assignment;
 use crate::witness::{self, Witness};
 
 /// How many flows of a rule are drawn.
-const DRAWS: u64 = 12;
+const DRAWS: u64 = 16;
 
 /// How many rules of other actions they are drawn to match as well.
 const PARTNERS: usize = 6;
+
+/// Changes to a flow that are tried to get it away from other rules.
+const STEPS: usize = 96;
 
 impl Run<'_> {
     /// Whether a drawn flow of the rule is judged otherwise without it.
@@ -29,11 +32,14 @@ impl Run<'_> {
         let drawn = self.draw(id, rule);
         let context = self.context;
         let asker = self.asker();
-        let changes = drawn
-            .iter()
-            .any(|values| changes(context, asker, id, near, values));
+        let changes = |values: &Assignment| changes(context, asker, id, near, values);
+        let found = drawn.iter().any(&changes)
+            || drawn.first().is_some_and(|first| {
+                let improved = improve(context, asker, id, rule, near, first);
+                improved.is_some_and(|values| changes(&values))
+            });
         self.drawn = Some(drawn);
-        changes
+        found
     }
 
     /// Whether a drawn flow of the rule is matched by none of the others.
@@ -80,15 +86,21 @@ impl Run<'_> {
         drawn
     }
 
-    /// Rules of other actions among those that may match a rule's flows, a few of them from all over the list.
+    /// Rules that a flow which shows that a rule matters is likely to match too: those of other actions, and allows
+    /// that ask for more than layer 4. A few of them, from all over the list.
     pub(super) fn partners(&self, rule: &Rule, near: &Near) -> Vec<RuleId> {
         let other = |id: &&RuleId| {
             let other = self.context.rules.rule(**id);
             other.is_some_and(|other| other.action != rule.action)
         };
-        let all: Vec<RuleId> = near.touching.iter().filter(other).copied().collect();
-        let step = all.len().div_ceil(PARTNERS).max(1);
-        all.into_iter().step_by(step).collect()
+        let special = |id: &&RuleId| near.effects.special.contains(id);
+        let some = |all: Vec<RuleId>| {
+            let step = all.len().div_ceil(PARTNERS).max(1);
+            all.into_iter().step_by(step)
+        };
+        let special = near.touching.iter().filter(special).copied().collect();
+        let others = near.touching.iter().filter(other).copied().collect();
+        some(special).chain(some(others)).collect()
     }
 
     /// A flow that all of `matched` match and none of `avoided` does, and what the model says of it.
@@ -104,13 +116,11 @@ impl Run<'_> {
         };
         let mut asker = Asker::for_example(self.context, &group);
         let hints = text::port_hints(self.context.rules, matched);
-        let values = match self.drawn_example(&asker, matched, avoided, &hints) {
-            Some(values) => Some(values),
-            None => {
-                self.questions += 1;
-                solved_example(&mut asker, matched, avoided, &hints)?
-            }
-        };
+        let mut values = self.drawn_example(&asker, matched, avoided, &hints);
+        if values.is_none() {
+            self.questions += 1;
+            values = solved_example(&mut asker, matched, avoided, &hints)?;
+        }
         let Some(values) = values else {
             return Ok(None);
         };
@@ -149,6 +159,45 @@ impl Run<'_> {
         };
         (matched.iter().all(matches) && !avoided.iter().any(matches)).then_some(values)
     }
+}
+
+/// Starting from a flow of the rule, one that fewer and at last no other rules match.
+fn improve(
+    context: &Context<'_>,
+    asker: &Asker,
+    id: RuleId,
+    rule: &Rule,
+    near: &Near,
+    start: &Assignment,
+) -> Option<Assignment> {
+    let own = asker.rules.get(&id)?;
+    let others: Vec<_> = near
+        .touching
+        .iter()
+        .filter_map(|id| asker.rules.get(id))
+        .collect();
+    let count = |values: &Assignment| {
+        others
+            .iter()
+            .filter(|other| other.matches_in(values))
+            .count()
+    };
+    let (mut best, mut left) = (start.clone(), count(start));
+    let mut pick = Pick::Random(u64::from(id.0).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    for _ in 0..STEPS {
+        if left == 0 {
+            break;
+        }
+        let next = asker.frame.redraw(context.algebra, rule, &mut pick, &best);
+        let Some(next) = next.filter(|next| own.matches_in(next)) else {
+            continue;
+        };
+        let now = count(&next);
+        if now <= left {
+            (best, left) = (next, now);
+        }
+    }
+    (left == 0).then_some(best)
 }
 
 /// It has a solver of its own that knows only these rules: fewer labels to choose, and the same flow whatever was

@@ -11,7 +11,7 @@ use super::near::Near;
 use super::text::{self, Reason};
 use super::{Context, Found, Group};
 use crate::solver::Answer;
-use crate::term::Assignment;
+use crate::term::{Assignment, Term};
 
 /// Asks about every rule of a group, the last one first.
 pub(super) fn run(context: &Context<'_>, group: &Group, gone: &BTreeSet<RuleId>) -> Found {
@@ -22,6 +22,7 @@ pub(super) fn run(context: &Context<'_>, group: &Group, gone: &BTreeSet<RuleId>)
         gone: gone.clone(),
         asker: None,
         drawn: None,
+        local: None,
         partners: Vec::new(),
         questions: 0,
     };
@@ -55,6 +56,8 @@ pub(super) struct Run<'a> {
     pub(super) asker: Option<Asker>,
     /// Flows of the rule at hand that were found without a solver.
     pub(super) drawn: Option<Vec<Assignment>>,
+    /// What knows the rule at hand and those that may cover it.
+    pub(super) local: Option<Asker>,
     /// Rules that some of them match as well.
     pub(super) partners: Vec<RuleId>,
     pub(super) questions: usize,
@@ -68,6 +71,7 @@ impl Run<'_> {
         }
         let near = Near::new(algebra, id, rule, &self.gone);
         self.drawn = None;
+        self.local = None;
         self.partners = self.partners(rule, &near);
         // Where a deny is not the first to speak, its flows may have been allowed or passed on before.
         if rule.action == Action::Allow
@@ -93,6 +97,36 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whether rules that are asked before it or with it leave the rule no flow to decide, and its subjects are
+    /// selected and put into default deny by others. A question about few rules, and so a fast one.
+    fn nothing_is_left(&mut self, id: RuleId, rule: &Rule, near: &Near) -> Result<bool, String> {
+        if near.deciding.is_empty()
+            || self.drawn_flow_escapes(id, rule, &near.deciding)
+            || !self.covers(id, &near.deciding)?
+        {
+            return Ok(false);
+        }
+        let context = self.context;
+        let keeps = |other: &RuleId| {
+            let other = context.rules.rule(*other);
+            other.is_some_and(|other| other.default_deny || !rule.default_deny)
+        };
+        let keeping: Vec<RuleId> = near.slice.iter().filter(|id| keeps(id)).copied().collect();
+        let mut certain = keeping.iter().filter_map(|id| context.rules.rule(*id));
+        if certain.any(|other| context.algebra.subject_contains(other, rule)) {
+            return Ok(true);
+        }
+        self.questions += 1;
+        let asker = self.asker();
+        let terms = |id: &RuleId| asker.rules.get(id).map(|rule| rule.selects.clone());
+        let kept = Term::any(keeping.iter().filter_map(terms)).negate();
+        match asker.ask(&Term::all(terms(&id).into_iter().chain([kept]))) {
+            Answer::Sat => Ok(false),
+            Answer::Unsat => Ok(true),
+            Answer::Unknown(why) => Err(why),
+        }
+    }
+
     /// What knows the group's rules.
     pub(super) fn asker(&mut self) -> &mut Asker {
         let (context, group) = (self.context, self.group);
@@ -110,6 +144,9 @@ impl Run<'_> {
         }
         if self.drawn_flow_changes(id, rule, near) {
             return Ok(false);
+        }
+        if self.nothing_is_left(id, rule, near)? {
+            return Ok(true);
         }
         self.questions += 1;
         let asker = self.asker();

@@ -50,16 +50,21 @@ impl Near {
             known.copied().collect()
         };
         let denies = pick(&|_, other| other.action == Action::Deny && other.level <= rule.level);
+        let passes = !pick(&|_, other| other.action == Action::Pass).is_empty();
         let deciding = pick(&|id, other| {
             // An unresolved rule matches anyone only until its service exists.
             let lasting = !other.unresolved && other.level <= rule.level;
             let earlier = other.level < rule.level;
             let same = other.action == rule.action;
+            // A rule of an earlier tier has the first word only if no pass leads past it.
+            let sure = other.level.tier == rule.level.tier || !passes;
             lasting
+                && sure
                 && match other.action {
                     Action::Deny => true,
                     Action::Allow if effects.asks => effects.same.contains(&id),
                     Action::Allow => earlier || same || rule.action == Action::Pass,
+                    Action::Pass if effects.asks => false,
                     Action::Pass => other.level.tier == rule.level.tier && (earlier || same),
                 }
         });

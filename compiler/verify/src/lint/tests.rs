@@ -61,6 +61,10 @@ fn both(drafts: &[Draft], direction: Direction, universes: &[Universe]) -> Vec<P
             let near = Near::new(&algebra, *id, rule, &BTreeSet::new());
             let question = removal(&asker.frame, &asker.rules, &context, *id, &near);
             let matters = asker.ask(&question) == Answer::Sat;
+            assert!(
+                !(matters && near.is_contained(&algebra, rule)),
+                "a rule that matters is said to be contained"
+            );
             let removed = build(drafts, direction, &BTreeSet::from([*id]));
             let changed = all_verdicts(&removed, universes, direction) != before;
             answers.push((matters, changed));
