@@ -5,11 +5,20 @@
 
 use policyc_ir::model::Demand;
 
-use super::{Entry, Key, State, is_explicit, strength};
+use super::{Entry, Key, State, is_explicit, rank, strength};
 
 impl State {
     /// Puts in an allow where some rule of the direction speaks of authentication.
+    ///
+    /// Where several filters make one key, what narrower entries have from it depends on the order in which Cilium
+    /// takes them; here it is the strongest demand of all.
     pub(super) fn insert_auth(&mut self, key: Key, mut entry: Entry) {
+        let known = self.slots.get(&key).and_then(|slot| slot.entry.as_ref());
+        if let Some(known) = known.filter(|known| known.level() == entry.level())
+            && rank(known.auth) > rank(entry.auth)
+        {
+            entry.auth = known.auth;
+        }
         let explicit = is_explicit(entry.auth);
         let mut derived = false;
         for (at, other) in self.broader_of_same(key) {
