@@ -90,9 +90,9 @@ fn answer(entries: &[Entry], specific: bool) -> Option<Entry> {
     let mut inherited: Option<Demand> = None;
     let mut found: Option<Entry> = None;
     for entry in entries {
-        let covering = entries.iter().filter(|other| {
-            other.len <= entry.len && (other.specific == specific || !other.specific)
-        });
+        let covering = entries
+            .iter()
+            .filter(|other| other.len <= entry.len && other.specific == specific);
         let above = covering.map(|other| other.precedence).max().unwrap_or(0);
         if entry.specific != specific {
             continue;

@@ -94,9 +94,8 @@ impl Entry {
     }
 
     /// Takes in an entry of the same key and level (Cilium's MapStateEntry.Merge).
-    fn merge(&mut self, other: Self) {
+    fn merge(&mut self, other: &Self) {
         self.precedence = self.precedence.max(other.precedence);
-        let rank = |demand: Option<Demand>| (is_explicit(demand), strength(demand));
         if rank(other.auth) > rank(self.auth) {
             self.auth = other.auth;
         }
@@ -113,6 +112,11 @@ impl Entry {
 /// Whether an entry asks itself, be it for no authentication at all.
 fn is_explicit(demand: Option<Demand>) -> bool {
     demand.is_some_and(|demand| !demand.derived)
+}
+
+/// Which of two demands of one key stays: one that is asked for itself, then the stronger.
+fn rank(demand: Option<Demand>) -> (bool, u8) {
+    (is_explicit(demand), strength(demand))
 }
 
 /// Authentication types in Cilium's order.
@@ -183,7 +187,7 @@ impl State {
     fn add(&mut self, key: Key, entry: Entry) {
         let slot = self.slots.entry(key).or_default();
         match &mut slot.entry {
-            Some(known) if known.level() == entry.level() => known.merge(entry),
+            Some(known) if known.level() == entry.level() => known.merge(&entry),
             Some(known) if known.precedence > entry.precedence => {}
             known => *known = Some(entry),
         }

@@ -385,10 +385,10 @@ fn demanded(keys: &[Key<'_>], winner: &Key<'_>, loser: Option<&Key<'_>>) -> Stri
     name(own.max(other.unwrap_or_default()), " (derived)")
 }
 
-/// A narrower key with a demand of its own stays beside a redirect that covers it, takes over where the redirect leads
-/// and, being narrower, is found instead.
+/// A narrower key of the same identity with a demand of its own stays beside a redirect that covers it, takes over where
+/// the redirect leads and, being narrower, is found instead.
 fn keeper<'a>(keys: &[Key<'a>], winner: &Key<'a>) -> Key<'a> {
-    let covered = |key: &&Key<'_>| (key.own || !winner.own) && key.bits >= winner.bits;
+    let covered = |key: &&Key<'_>| key.own == winner.own && key.bits >= winner.bits;
     let keeps = |key: &&Key<'_>| {
         key.level == winner.level && key.given.act == Act::Allow && key.given.auth.is_some()
     };

@@ -365,18 +365,39 @@ fn a_port_that_peers_name_themselves_is_an_entry_of_each_peer() {
     );
 }
 
+/// Entries of a peer's own are compared with each other and not with those of anyone. The datapath takes the higher
+/// precedence of the two, and carries a demand over only between equal ones.
 #[test]
-fn a_mode_of_its_own_keeps_an_entry_that_a_redirect_covers() {
-    let required = "{toEndpoints: [{}], authentication: {mode: required}, toPorts: [{ports: [{port: \"80\", protocol: TCP}]}]}";
+fn a_redirect_for_anyone_decides_without_the_mode_of_a_plain_peer() {
+    let plain = |mode: &str| {
+        format!(
+            "{{toEndpoints: [{{}}], authentication: {{mode: {mode}}}, toPorts: [{{ports: [{{port: \"80\", protocol: TCP}}]}}]}}"
+        )
+    };
+    let proxied = r#"http {"method":"GET"} or plain"#;
     pin(
-        &egress(&[&to(80, GET), required]),
+        &egress(&[&to(80, GET), &plain("required")]),
         &[
-            (
-                "web -> db TCP/80",
-                r#"http {"method":"GET"} or plain after spire"#,
-            ),
+            ("web -> db TCP/80", proxied),
             ("web -> bank/twin-1 TCP/80", r#"http {"method":"GET"}"#),
         ],
+    );
+    let asking = to(80, GET).replacen('{', "{authentication: {mode: required}, ", 1);
+    pin(
+        &egress(&[&asking, &plain("disabled")]),
+        &[("web -> db TCP/80", &format!("{proxied} after spire"))],
+    );
+}
+
+#[test]
+fn a_mode_of_its_own_keeps_an_entry_that_a_redirect_of_its_peer_covers() {
+    let required = "{toEndpoints: [{matchLabels: {app: db}}], authentication: {mode: required}, toPorts: [{ports: [{port: \"80\", protocol: TCP}]}]}";
+    pin(
+        &egress(&[&shop(80, GET), required]),
+        &[(
+            "web -> db TCP/80",
+            r#"http {"method":"GET"} or plain after spire"#,
+        )],
     );
 }
 

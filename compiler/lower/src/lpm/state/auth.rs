@@ -5,11 +5,21 @@
 
 use policyc_ir::model::Demand;
 
-use super::{Entry, Key, State, is_explicit, strength};
+use super::{Entry, Key, State, is_explicit, rank, strength};
+use crate::lpm::prefix::Prefix;
 
 impl State {
     /// Puts in an allow where some rule of the direction speaks of authentication.
+    ///
+    /// What narrower entries have from it may depend on the order in which Cilium takes its filters. Here it does not:
+    /// it is the strongest demand of the nearest key.
     pub(super) fn insert_auth(&mut self, key: Key, mut entry: Entry) {
+        let known = self.slots.get(&key).and_then(|slot| slot.entry.as_ref());
+        if let Some(known) = known.filter(|known| known.level() == entry.level())
+            && rank(known.auth) > rank(entry.auth)
+        {
+            entry.auth = known.auth;
+        }
         let explicit = is_explicit(entry.auth);
         let mut derived = false;
         for (at, other) in self.broader_of_same(key) {
@@ -32,7 +42,7 @@ impl State {
 
     /// Removes narrower entries that are useless now, and gives the others the demand they lack.
     fn spread(&mut self, key: Key, entry: &Entry, explicit: bool) {
-        let mut stopped = false;
+        let mut nearer: Vec<Prefix> = Vec::new();
         for at in self.narrower_of_same(key) {
             let Some(other) = self.slots.get_mut(&at).and_then(|slot| slot.entry.as_mut()) else {
                 continue;
@@ -44,11 +54,11 @@ impl State {
                 }
                 other.precedence = entry.precedence;
             }
-            if stopped || !explicit || at == key {
+            if !explicit || at == key || nearer.iter().any(|one| one.covers(at.prefix)) {
                 continue;
             }
             if other.is_deny() || is_explicit(other.auth) {
-                stopped = true;
+                nearer.push(at.prefix);
             } else if strength(other.auth) != strength(entry.auth) {
                 other.auth = as_derived(entry.auth);
             }
