@@ -204,6 +204,10 @@ pub struct Build {
     /// Revision; policyd does not go back to a lower one.
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     pub(crate) revision: u64,
+    /// Prove that the bundle decides as the policies say, for every identity, protocol, port and address, and note it
+    /// in the bundle.
+    #[arg(long)]
+    pub(crate) prove: bool,
     /// Only pods of this node.
     #[arg(long, value_name = "NAME")]
     pub(crate) node: Option<String>,
