@@ -33,7 +33,7 @@ pub enum Command {
     Check(Check),
     /// Compile policies and an inventory into a signed bundle.
     #[command(
-        after_help = "Examples:\n  policyc build --policies policies/ --inventory cluster.yaml --key key.pem --output policy.bundle\n  policyc build --policies policies/ --inventory cluster.yaml --emit=model"
+        after_help = "Examples:\n  policyc build --policies policies/ --inventory cluster.yaml --key key.pem --output policy.bundle\n  policyc build --policies policies/ --inventory cluster.yaml --key key.pem --prove\n  policyc build --policies policies/ --inventory cluster.yaml --emit=model"
     )]
     Build(Build),
     /// Show what a bundle holds, after checking all of it.
