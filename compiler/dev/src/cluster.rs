@@ -31,7 +31,7 @@ pub struct Shape {
     pub policies: usize,
     /// Equal seeds make equal clusters.
     pub seed: u64,
-    /// Up to which layer rules speak: 7, or 4 for what tables can hold, which leaves out DNS names too.
+    /// Up to which layer rules speak: 7, or 4 for what tables can hold, which leaves out DNS names and services too.
     pub layers: u8,
 }
 
@@ -170,7 +170,7 @@ mod tests {
             let shape = Shape::new(150, 300);
             Cluster::new(Shape { layers, ..shape }).policies
         };
-        for word in ["http:", "toFQDNs:", "dns:"] {
+        for word in ["http:", "toFQDNs:", "dns:", "toServices:"] {
             assert!(policies(7).contains(word), "{word}");
             assert!(!policies(4).contains(word), "{word}");
         }

@@ -49,7 +49,7 @@ pub(super) fn cilium(
         80..86 if way == Way::To && !deny && world.layers == 7 => {
             ("toFQDNs".to_owned(), json!([name(random)]))
         }
-        86..90 if way == Way::To && !world.services.is_empty() => {
+        86..90 if way == Way::To && !world.services.is_empty() && world.layers == 7 => {
             let service = random.pick(&world.services);
             let of = json!({"serviceName": service.name, "namespace": service.namespace});
             ("toServices".to_owned(), json!([{"k8sService": of}]))
