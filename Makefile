@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # As root the kernel tests must run; elsewhere they say that they were skipped.
 REQUIRE_ROOT := $(if $(filter 0,$(shell id -u)),POLICY_REQUIRE_ROOT=1,)
 
-.PHONY: demo test bench setup lint test-compiler test-kernel ebpf-check bench-datapath
+.PHONY: demo test bench setup lint test-compiler test-kernel ebpf-check bench-datapath bench-prove
 
 demo: setup
 	$(CARGO) build --release --locked --package policyc --package policyd --package policyd-e2e
@@ -38,6 +38,13 @@ ebpf-check:
 # Time and memory of the compiler over growing clusters, as the tables of docs/performance.md. Takes three minutes.
 bench:
 	$(CARGO) bench --locked --package policy-dev --bench pipeline
+
+# What `policyc build --prove` costs, as in docs/performance.md: without the proof, and with it.
+bench-prove:
+	$(CARGO) build --release --locked --package policyc --package policy-dev
+	$(TARGET)/release/policy-dev cluster $(TARGET)/bench-prove --pods 200 --policies 1000 --layers 4
+	cd $(TARGET)/bench-prove && for proof in "" --prove; do time ../release/policyc build policies.yaml \
+		--inventory inventory.yaml --pod-cidr 10.0.0.0/8 --unsigned --output policy.bundle $$proof; done
 
 setup:
 	@./.ci/setup

@@ -33,7 +33,7 @@ pub enum Command {
     Check(Check),
     /// Compile policies and an inventory into a signed bundle.
     #[command(
-        after_help = "Examples:\n  policyc build --policies policies/ --inventory cluster.yaml --key key.pem --output policy.bundle\n  policyc build --policies policies/ --inventory cluster.yaml --emit=model"
+        after_help = "Examples:\n  policyc build --policies policies/ --inventory cluster.yaml --key key.pem --output policy.bundle\n  policyc build --policies policies/ --inventory cluster.yaml --key key.pem --prove\n  policyc build --policies policies/ --inventory cluster.yaml --emit=model"
     )]
     Build(Build),
     /// Show what a bundle holds, after checking all of it.
@@ -204,6 +204,10 @@ pub struct Build {
     /// Revision; policyd does not go back to a lower one.
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     pub(crate) revision: u64,
+    /// Prove that the bundle decides as the policies say, for every identity, protocol, port and address, and note it
+    /// in the bundle.
+    #[arg(long)]
+    pub(crate) prove: bool,
     /// Only pods of this node.
     #[arg(long, value_name = "NAME")]
     pub(crate) node: Option<String>,

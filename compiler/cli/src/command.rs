@@ -14,6 +14,8 @@ pub(crate) mod explain;
 pub(crate) mod inspect;
 /// `policyc keygen`.
 pub(crate) mod keygen;
+/// `policyc build --prove`.
+mod prove;
 /// `policyc trace`.
 pub(crate) mod trace;
 /// `policyc validate`.

@@ -31,6 +31,8 @@ pub struct Shape {
     pub policies: usize,
     /// Equal seeds make equal clusters.
     pub seed: u64,
+    /// Up to which layer rules speak: 7, or 4 for what tables can hold, which leaves out DNS names and services too.
+    pub layers: u8,
 }
 
 /// A cluster as YAML.
@@ -54,10 +56,12 @@ impl Shape {
             pods,
             policies,
             seed: 1,
+            layers: 7,
         }
     }
 
-    /// Reads `[--pods N] [--policies N] [--seed N]`; what is not given is 1000, 1000 and the benchmarks' seed.
+    /// Reads `[--pods N] [--policies N] [--seed N] [--layers 4]`; what is not given is 1000, 1000, the benchmarks'
+    /// seed, and 7.
     pub fn from_arguments(mut arguments: &[&str]) -> Result<Self, TaskError> {
         let mut shape = Self::new(1000, 1000);
         while let [name, rest @ ..] = arguments {
@@ -71,6 +75,7 @@ impl Shape {
                 "--pods" => shape.pods = number,
                 "--policies" => shape.policies = number,
                 "--seed" => shape.seed = number as u64,
+                "--layers" => shape.layers = if number < 7 { 4 } else { 7 },
                 _ => return Err(TaskError(format!("`{name}` is no option of `cluster`"))),
             }
             arguments = rest;
@@ -140,6 +145,7 @@ mod tests {
             pods: 5,
             policies: 1000,
             seed: 7,
+            layers: 7,
         };
         assert_eq!(shape, Ok(wanted));
         for wrong in [
@@ -156,6 +162,18 @@ mod tests {
     fn empty_clusters_can_be_made() {
         let cluster = Cluster::new(Shape::new(0, 3));
         assert_eq!(cluster.policies.matches("---").count(), 3);
+    }
+
+    #[test]
+    fn four_layers_have_neither_requests_nor_names() {
+        let policies = |layers| {
+            let shape = Shape::new(150, 300);
+            Cluster::new(Shape { layers, ..shape }).policies
+        };
+        for word in ["http:", "toFQDNs:", "dns:", "toServices:"] {
+            assert!(policies(7).contains(word), "{word}");
+            assert!(!policies(4).contains(word), "{word}");
+        }
     }
 
     #[test]

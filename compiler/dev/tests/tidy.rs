@@ -24,9 +24,21 @@ const ARROWS: &[(&str, &[&str])] = &[
         "policyc-lower",
         &["policyc-ir", "policy-bundle", "policy-abi", "policyc-diag"],
     ),
+    // Not the model and not `policyc-lower`: it checks what they make.
+    (
+        "policyc-prove",
+        &[
+            "policyc-verify",
+            "policyc-ir",
+            "policy-bundle",
+            "policy-abi",
+            "policyc-diag",
+        ],
+    ),
     (
         "policyc",
         &[
+            "policyc-prove",
             "policyc-verify",
             "policyc-lower",
             "policyc-ir",

@@ -45,6 +45,16 @@ impl Default for Limits {
     }
 }
 
+/// Whether some assignment fits a script.
+pub fn satisfiable(script: Script, limits: Limits) -> Answer {
+    z3::Z3::new(script, limits).check(&[])
+}
+
+/// The solver's name and release.
+pub fn name() -> String {
+    z3::release()
+}
+
 /// Answers questions about one script.
 pub trait Solver {
     /// The script.

@@ -12,7 +12,7 @@ use policyc_ir::resolve::Resolved;
 use policyc_lower::{Image, Target};
 use serde_json::json;
 
-use super::{emit, inspect};
+use super::{emit, inspect, prove};
 use crate::args::{self, Build, FailOn, Stage, TextOrJson};
 use crate::exit::{Error, Exit};
 use crate::pipeline::{self, Front};
@@ -83,9 +83,24 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
         output::print(&policyc_lower::print(&model, &image));
         return Ok(Exit::Clean);
     }
-    let summary = summary(&front, &image, args);
+    let mut summary = summary(&front, &image, args);
     let manifest = manifest(&front, &image);
-    let contents = policyc_lower::contents(&model, image, &front.sources, args.revision, manifest);
+    let mut contents =
+        policyc_lower::contents(&model, image, &front.sources, args.revision, manifest);
+    if args.prove {
+        match prove::certify(&mut contents, &front, &universe, &target)? {
+            Ok(proof) => summary.push_str(&prove::summary(&proof)),
+            Err(faults) => {
+                front.diagnostics.extend(faults);
+                return Ok(output::findings(
+                    front.diagnostics,
+                    &front.sources,
+                    args.format,
+                    FailOn::Warning,
+                ));
+            }
+        }
+    }
     finish(args, &contents, key.as_ref(), &summary)?;
     let found = std::mem::take(&mut front.diagnostics);
     output::findings_aside(found.clone(), &front.sources);

@@ -10,6 +10,9 @@ use crate::args::{Inspect, TextOrJson};
 use crate::exit::{Error, Exit};
 use crate::{input, output};
 
+/// What the certificate says.
+mod certificate;
+
 pub(crate) fn run(args: &Inspect) -> Result<Exit, Error> {
     let trusted = args.key.iter().map(|path| {
         let text = key_text(path)?;
@@ -26,6 +29,10 @@ pub(crate) fn run(args: &Inspect) -> Result<Exit, Error> {
     match Bundle::open(&bytes, &trust) {
         Ok(bundle) => {
             output::print(&text(&bundle, args.format));
+            if let Some(complaint) = certificate::complaint(&bundle) {
+                output::complain(&format!("`{}`: {complaint}", args.bundle.display()));
+                return Ok(Exit::Findings);
+            }
             if trusted.is_empty() && bundle.signer().is_some() {
                 output::complain("the signature was not checked: give the public key with `--key`");
             }
@@ -63,6 +70,7 @@ fn human(bundle: &Bundle<'_>) -> String {
         shape.images,
         shape.records
     );
+    let _ = writeln!(out, "proof    {}", certificate::line(bundle));
     for section in bundle.sections() {
         let _ = writeln!(
             out,
@@ -119,6 +127,7 @@ fn document(bundle: &Bundle<'_>) -> Value {
         "revision": bundle.revision(),
         "digest": hex(&bundle.digest()),
         "signer": bundle.signer().map(|key| hex(&key)),
+        "certificate": certificate::value(bundle),
         "manifest": serde_json::from_str::<Value>(bundle.manifest()).unwrap_or(Value::Null),
         "endpoints": endpoints.collect::<Vec<_>>(),
         "rules": rules.collect::<Vec<_>>(),

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use policy_bundle::{Bundle, Trust, write};
+
 use crate::support::{policyc, scratch};
 
 /// A signed bundle, its key and another one, in a folder of their own.
@@ -107,5 +109,98 @@ fn equal_inputs_give_equal_bundles() {
             fs::read(&output).unwrap() == first,
             "with {threads} threads"
         );
+    }
+}
+
+/// Builds unsigned with a proof; the file.
+fn proved(folder: &Path, name: &str, policies: &Path) -> Vec<u8> {
+    let output = folder.join(name);
+    let mut args = vec!["build", "--prove", "--unsigned"];
+    args.extend(["--inventory", "inventory.yaml"]);
+    args.extend(["--policies", policies.to_str().unwrap()]);
+    args.extend(["--output", output.to_str().unwrap()]);
+    let ran = policyc(&args);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert!(ran.stdout.contains("\nproved: "), "{}", ran.all());
+    fs::read(&output).unwrap()
+}
+
+#[test]
+fn a_proof_is_in_the_bundle_and_shown() {
+    let folder = scratch("proved");
+    let bytes = proved(&folder, "one.bundle", Path::new("policies.yaml"));
+    assert_eq!(
+        bytes,
+        proved(&folder, "again.bundle", Path::new("policies.yaml"))
+    );
+    let path = folder.join("one.bundle");
+    let ran = policyc(&["inspect", path.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let line = ran.stdout.lines().find(|line| line.starts_with("proof "));
+    let line = line.unwrap();
+    assert!(
+        line.contains(" comparisons ") && line.contains("policyc-prove"),
+        "{line}"
+    );
+    let ran = policyc(&["inspect", "--format", "json", path.to_str().unwrap()]);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["certificate"]["matches"], true);
+    let proved = &document["certificate"]["text"]["proved"];
+    assert_eq!(proved["tables"], proved["solved"]);
+}
+
+#[test]
+fn the_certificate_of_another_bundle_is_reported() {
+    let folder = scratch("foreign");
+    let first = proved(&folder, "one.bundle", Path::new("policies.yaml"));
+    let open = folder.join("open.yaml");
+    let text = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: open, namespace: shop}\nspec: {endpointSelector: {}, ingress: [{}]}\n";
+    fs::write(&open, text).unwrap();
+    let second = proved(&folder, "two.bundle", &open);
+    let first = Bundle::open(&first, &Trust::AllowUnsigned).unwrap();
+    let mut contents = contents(&Bundle::open(&second, &Trust::AllowUnsigned).unwrap());
+    assert!(write::encode(&contents, None).unwrap() == second);
+    contents.certificate = first.certificate().map(str::to_owned);
+    let (code, complaint) = {
+        let path = folder.join("mixed.bundle");
+        fs::write(&path, write::encode(&contents, None).unwrap()).unwrap();
+        let ran = policyc(&["inspect", path.to_str().unwrap()]);
+        (ran.code, ran.stderr)
+    };
+    assert_eq!(code, 1, "{complaint}");
+    assert!(
+        complaint.contains("the certificate is not about this bundle: arena, "),
+        "{complaint}"
+    );
+}
+
+/// What a bundle was made of.
+fn contents(bundle: &Bundle<'_>) -> write::Contents {
+    let endpoint = |it: policy_bundle::Endpoint<'_>| write::Endpoint {
+        name: it.name.to_owned(),
+        node: it.node,
+        ipv4: it.ipv4,
+        ipv6: it.ipv6,
+        identity: it.identity,
+        ingress: it.ingress,
+        egress: it.egress,
+    };
+    let rule = |it: policy_bundle::Rule<'_>| write::Rule {
+        key: it.key.to_owned(),
+        name: it.name.to_owned(),
+        file: it.file.to_owned(),
+        line: it.line,
+    };
+    write::Contents {
+        revision: bundle.revision(),
+        manifest: bundle.manifest().to_owned(),
+        arena: bundle.arena().to_vec(),
+        ipcache: bundle.ipcache().collect(),
+        endpoints: bundle.endpoints().map(endpoint).collect(),
+        rules: bundle.rules().map(rule).collect(),
+        identities: bundle.identities().map(str::to_owned).collect(),
+        nodes: bundle.nodes().map(str::to_owned).collect(),
+        host_identity: bundle.host_identity(),
+        certificate: bundle.certificate().map(str::to_owned),
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) services: Vec<Service>,
     /// Prefixes outside the cluster that policies speak of.
     pub(super) cidrs: Vec<String>,
+    /// Up to which layer rules speak.
+    pub(super) layers: u8,
 }
 
 pub(super) struct Namespace {
@@ -70,6 +72,7 @@ impl World {
             namespaces,
             pods,
             services,
+            layers: shape.layers,
         }
     }
 

@@ -46,8 +46,10 @@ pub(super) fn cilium(
         }
         68..74 => (way.field("CIDR"), json!([random.pick(&world.cidrs)])),
         74..80 => (way.field("CIDRSet"), json!([set(world, random)])),
-        80..86 if way == Way::To && !deny => ("toFQDNs".to_owned(), json!([name(random)])),
-        86..90 if way == Way::To && !world.services.is_empty() => {
+        80..86 if way == Way::To && !deny && world.layers == 7 => {
+            ("toFQDNs".to_owned(), json!([name(random)]))
+        }
+        86..90 if way == Way::To && !world.services.is_empty() && world.layers == 7 => {
             let service = random.pick(&world.services);
             let of = json!({"serviceName": service.name, "namespace": service.namespace});
             ("toServices".to_owned(), json!([{"k8sService": of}]))

@@ -71,7 +71,11 @@ fn entry(
 ) -> Value {
     let mut entry = peers::cilium(world, home, way, deny, random);
     if entry.is_empty() || random.chance(60) {
-        let l7 = if deny { 100 } else { random.below(100) };
+        let l7 = if deny || world.layers < 7 {
+            100
+        } else {
+            random.below(100)
+        };
         // A name that a rule speaks of must be looked up where the proxy can see it.
         let ports = match (l7, way) {
             (0..6, _) => http(random),

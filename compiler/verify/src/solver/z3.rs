@@ -11,6 +11,14 @@ use z3::{Params, SatResult, Solver as Engine};
 use super::{Answer, Limits, Literal, Solver};
 use crate::term::{Assignment, Script, Term, Var};
 
+/// The library's name and release, such as `Z3 4.8.12.0`.
+pub(super) fn release() -> String {
+    // A build's digest may follow the number.
+    let full = z3::full_version();
+    let number = full.split(' ').find(|word| word.contains('.'));
+    format!("Z3 {}", number.unwrap_or(full))
+}
+
 #[derive(Debug)]
 enum Symbol {
     Flag(Bool),

@@ -1,0 +1,280 @@
+//! Every flow of every table.
+//!
+//! For one set of rules in force, identities are grouped by the rules that match them and by the class the table has
+//! them in; all of a group have the same answer on either side. The ports of a protocol are cut where a rule begins or
+//! ends and where the table's class changes; within a part neither side changes. One comparison for each group, each of
+//! the 256 protocols and each part is therefore one for every flow there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy_abi::arena::{Read, record};
+use policy_abi::lookup;
+use policy_bundle::Bundle;
+use policyc_diag::Diagnostic;
+use policyc_ir::port::Protocol;
+use policyc_ir::rule::Direction;
+use policyc_ir::universe::{Endpoint, NamedPorts, Universe};
+use policyc_ir::{IdentityId, RuleId};
+use policyc_verify::solver::Answer;
+use rayon::prelude::*;
+
+use crate::decide::{Applied, Wanted, decide};
+use crate::decode::{self, Rows};
+use crate::rules::{self, Matches, Stance};
+use crate::solve;
+use crate::{Proof, Sources, fault};
+
+/// A table and what it must say.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Table {
+    pub(crate) direction: Direction,
+    /// Byte offset of its image.
+    pub(crate) image: u32,
+    pub(crate) stance: Stance,
+    pub(crate) rules: Vec<RuleId>,
+    /// The subject's ports, if a rule names one.
+    pub(crate) ports: NamedPorts,
+}
+
+/// Identities for which neither the rules nor the table make a difference.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// One of them.
+    pub(crate) peer: IdentityId,
+    /// The rules that match them.
+    pub(crate) applied: Vec<Applied>,
+    /// What holds where none of these decides.
+    pub(crate) default: Wanted,
+}
+
+/// Compares all tables; what is decided otherwise, and how much was compared.
+pub(crate) fn compare(bundle: &Bundle<'_>, sources: &Sources<'_>) -> (Vec<Diagnostic>, Proof) {
+    let tables = tables(bundle, sources);
+    let matches = Matches::new(sources.rules, sources.universe);
+    let images = tables.keys().map(|table| table.image).collect();
+    let arena = Arena {
+        bytes: bundle.arena(),
+        rows: Rows::read(bundle.arena(), &images),
+    };
+    let compared = tables.par_iter().map(|(table, subject)| {
+        let groups = groups(table, &matches, &arena, sources.universe);
+        let (mut faults, comparisons, passes) =
+            differences(table, subject, &groups, &arena, sources);
+        let asked = solve::ask(table, &groups, &arena, sources.limits);
+        let solved = u64::from(asked == Answer::Unsat);
+        if let Some(reason) = objection(&asked, passes) {
+            let direction = table.direction.name();
+            faults.push(fault(&format!("{direction} of `{subject}`: {reason}")));
+        }
+        (faults, groups.len() as u64, comparisons, solved)
+    });
+    let compared: Vec<_> = compared.collect();
+    let mut proof = Proof {
+        tables: tables.len() as u64,
+        ..Proof::default()
+    };
+    let mut faults = Vec::new();
+    for (found, groups, comparisons, solved) in compared {
+        faults.extend(found);
+        proof.groups += groups;
+        proof.comparisons += comparisons;
+        proof.solved += solved;
+    }
+    (faults, proof)
+}
+
+/// What the solver's answer has against a table. `differs`: the comparison found a flow that passes on one side only.
+fn objection(asked: &Answer, differs: bool) -> Option<String> {
+    match asked {
+        Answer::Unsat if differs => Some("the solver does not find what differs".to_owned()),
+        Answer::Sat if !differs => Some("the solver finds a flow that differs".to_owned()),
+        Answer::Unsat | Answer::Sat => None,
+        Answer::Unknown(reason) => Some(format!("the solver gave up ({reason})")),
+    }
+}
+
+/// An arena, and where its rows change.
+#[derive(Debug)]
+pub(crate) struct Arena<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) rows: Rows,
+}
+
+impl Arena<'_> {
+    /// What the datapath would find; `None` if the record demands what no policy here does.
+    pub(crate) fn answer(
+        &self,
+        image: u32,
+        peer: IdentityId,
+        protocol: u8,
+        port: u16,
+    ) -> Option<Wanted> {
+        let number = lookup::verdict(self.bytes, image, peer.0, protocol, port);
+        let at = lookup::record_at(self.bytes, number);
+        let plain = lookup::auth(self.bytes, at) == 0 && self.bytes.u32(at + record::COOKIE) == 0;
+        plain.then(|| Wanted {
+            allowed: lookup::action(self.bytes, at) == record::ALLOW,
+            reason: lookup::reason(self.bytes, at),
+            rule: self.bytes.u32(at + record::RULE),
+        })
+    }
+
+    /// Where an answer can change: at starts of the table's runs, and where a rule begins or has ended.
+    pub(crate) fn cuts(&self, image: u32, protocol: u8, applied: &[&Applied]) -> BTreeSet<u16> {
+        let mut cuts: BTreeSet<u16> = BTreeSet::from([0]);
+        cuts.extend(self.rows.starts(self.bytes, image, protocol));
+        let spans = applied.iter().filter_map(|rule| rule.spans.as_ref());
+        for (_, first, last) in spans.flatten().filter(|(of, _, _)| *of == protocol) {
+            cuts.insert(*first);
+            cuts.extend(last.checked_add(1));
+        }
+        cuts
+    }
+}
+
+/// The tables of the bundle's endpoints, each with one endpoint that has it.
+fn tables<'a>(bundle: &Bundle<'a>, sources: &Sources<'_>) -> BTreeMap<Table, &'a str> {
+    let universe = sources.universe;
+    let known = |name: &str| universe.find(name).and_then(|id| universe.endpoint(id));
+    let endpoints: Vec<(_, &Endpoint)> = bundle
+        .endpoints()
+        .filter_map(|endpoint| Some((endpoint, known(endpoint.name)?)))
+        .collect();
+    let selecting = rules::selecting(sources.rules, endpoints.iter().map(|(_, known)| *known));
+    let mut tables = BTreeMap::new();
+    for (endpoint, known) in endpoints {
+        let own = selecting.get(&known.labels).map_or(&[][..], Vec::as_slice);
+        for (direction, image) in [
+            (Direction::Ingress, endpoint.ingress),
+            (Direction::Egress, endpoint.egress),
+        ] {
+            let (stance, ids) =
+                rules::in_force(sources.rules, sources.settings, known, own, direction);
+            let names = direction == Direction::Ingress && rules::names_ports(sources.rules, &ids);
+            let table = Table {
+                direction,
+                image,
+                stance,
+                ports: if names {
+                    known.ports.clone()
+                } else {
+                    NamedPorts::new()
+                },
+                rules: ids,
+            };
+            tables.entry(table).or_insert(endpoint.name);
+        }
+    }
+    tables
+}
+
+fn groups(
+    table: &Table,
+    matches: &Matches<'_>,
+    arena: &Arena<'_>,
+    universe: &Universe,
+) -> Vec<Group> {
+    let mut known = BTreeSet::new();
+    let mut groups = Vec::new();
+    for at in 0..universe.identities().len() {
+        let peer = IdentityId::at(at);
+        let class = decode::peer_class(arena.bytes, table.image, peer.0);
+        let applied = table.rules.iter();
+        let applied: Vec<_> = applied
+            .filter_map(|id| matches.applied(*id, peer, &table.ports))
+            .collect();
+        let default = table.stance.default(peer);
+        let what: Vec<_> = applied
+            .iter()
+            .map(|one| (one.rule, one.spans.clone()))
+            .collect();
+        if known.insert((class, default.allowed, what)) {
+            groups.push(Group {
+                peer,
+                applied,
+                default,
+            });
+        }
+    }
+    groups
+}
+
+/// What a table says otherwise than the rules, one for each group and protocol at most; how many answers were compared;
+/// and whether a flow passes on one side only.
+fn differences(
+    table: &Table,
+    subject: &str,
+    groups: &[Group],
+    arena: &Arena<'_>,
+    sources: &Sources<'_>,
+) -> (Vec<Diagnostic>, u64, bool) {
+    let mut faults = Vec::new();
+    let (mut comparisons, mut passes) = (0, false);
+    for group in groups {
+        for protocol in 0..=u8::MAX {
+            let applied: Vec<_> = group.applied.iter().collect();
+            let cuts = arena.cuts(table.image, protocol, &applied);
+            comparisons += cuts.len() as u64;
+            let differing = cuts.into_iter().filter_map(|port| {
+                let matching = applied.iter().filter(|rule| rule.matches(protocol, port));
+                let wanted = decide(matching.copied(), group.default);
+                let found = arena.answer(table.image, group.peer, protocol, port);
+                (found != Some(wanted)).then_some((port, wanted, found))
+            });
+            let differing: Vec<_> = differing.collect();
+            let allowed = |found: &Option<Wanted>| found.is_some_and(|found| found.allowed);
+            passes |= differing
+                .iter()
+                .any(|(_, wanted, found)| allowed(found) != wanted.allowed);
+            let Some((port, wanted, found)) = differing.first().copied() else {
+                continue;
+            };
+            let flow = (group.peer, Protocol(protocol), port);
+            faults.push(difference(
+                table.direction,
+                subject,
+                flow,
+                (wanted, found),
+                sources,
+            ));
+        }
+    }
+    (faults, comparisons, passes)
+}
+
+fn difference(
+    direction: Direction,
+    subject: &str,
+    (peer, protocol, port): (IdentityId, Protocol, u16),
+    (wanted, found): (Wanted, Option<Wanted>),
+    sources: &Sources<'_>,
+) -> Diagnostic {
+    let identity = sources.universe.identity(peer);
+    let who = match identity {
+        _ if peer == IdentityId::UNKNOWN => "an unknown address".to_owned(),
+        Some(identity) => match identity.cidr {
+            Some(cidr) => format!("`{cidr}`"),
+            None => format!("`{}`", identity.labels),
+        },
+        None => format!("identity {}", peer.0),
+    };
+    let side = match direction {
+        Direction::Ingress => "from",
+        Direction::Egress => "to",
+    };
+    let says = |answer: Wanted| {
+        let verb = if answer.allowed { "allow" } else { "deny" };
+        let name = sources.rules.name(RuleId(answer.rule));
+        if answer.rule == record::NO_RULE || name.is_empty() {
+            format!("{verb} it without a rule")
+        } else {
+            format!("{verb} it by `{name}`")
+        }
+    };
+    let found = found.map_or_else(|| "ask for more than a policy does".to_owned(), says);
+    fault(&format!(
+        "{} of `{subject}` {side} {who} on {protocol}/{port}: the tables {found}, the policies {}",
+        direction.name(),
+        says(wanted)
+    ))
+}

@@ -1,0 +1,249 @@
+//! Bundles as lowering makes them are proved; damaged ones are not, whatever was damaged.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests: a panic is a failure"
+)]
+
+/// Random clusters, settings and policies.
+#[path = "../../ir/tests/oracle/generate.rs"]
+mod generate;
+
+/// One small cluster, its bundle, and ways to damage it.
+mod shop;
+
+use policy_abi::arena::record;
+use policy_bundle::write;
+use policy_bundle::{Bundle, Trust};
+use policyc_prove::Proof;
+use policyc_prove::certificate::{self, Standing};
+use proptest::test_runner::{Config, TestRunner};
+
+use generate::Language;
+use shop::{Built, Place};
+
+#[test]
+fn random_bundles_are_proved() {
+    let language = Language {
+        rich: false,
+        tiers: true,
+    };
+    let mut runner = TestRunner::new(Config {
+        cases: Config::default().cases / 16,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let proved = std::cell::Cell::new(0);
+    let ran = runner.run(&generate::case(language), |mut case| {
+        // Node policies are refused as a whole.
+        case.policies.retain(|text| !text.contains("nodeSelector"));
+        let built = Built::new(&case.policies, &case.cluster.yaml(), case.settings);
+        if let Some(contents) = built.contents() {
+            let proof = built.prove(&contents).unwrap();
+            assert_eq!(proof.solved, proof.tables);
+            proved.set(proved.get() + proof.comparisons);
+        }
+        Ok(())
+    });
+    if let Err(failure) = ran {
+        panic!("{failure}");
+    }
+    assert!(proved.get() > 8_000, "only {}", proved.get());
+}
+
+#[test]
+fn the_extent_of_a_proof_is_what_there_is() {
+    let built = Built::shop();
+    let contents = built.contents().unwrap();
+    let proof = built.prove(&contents).unwrap();
+    let Proof {
+        endpoints,
+        tables,
+        groups,
+        comparisons,
+        solved,
+        regions,
+    } = proof;
+    assert_eq!((endpoints, solved), (3, tables));
+    assert!(
+        groups > tables && comparisons > groups * 256 && regions > 10,
+        "{proof:?}"
+    );
+}
+
+/// Every entry of every class page and every cell, changed to something that decides otherwise.
+#[test]
+fn every_damaged_entry_is_found() {
+    let built = Built::shop();
+    let contents = built.contents().unwrap();
+    let places = shop::places(&contents);
+    for kind in [Place::Peer, Place::Port, Place::Cell] {
+        let of_kind: Vec<_> = places.iter().filter(|(one, ..)| *one == kind).collect();
+        // Pages of ports have many entries that are alike.
+        let step = (of_kind.len() / 60).max(1);
+        let mut found = 0;
+        for (_, at, value) in of_kind.iter().step_by(step) {
+            let mut damaged = contents.clone();
+            damaged.arena[*at..*at + 2].copy_from_slice(&value.to_le_bytes());
+            // A page is shared by tables, and some may not have the class; such a bundle cannot be opened.
+            if write::encode(&damaged, None).is_err() {
+                continue;
+            }
+            found += 1;
+            let faults = built.prove(&damaged).unwrap_err();
+            let what = format!("{kind:?} at {at}: {faults:?}");
+            assert!(faults[0].contains("gress of `shop/"), "{what}");
+            assert!(faults[0].contains("the policies "), "{what}");
+            // The solver comes to the same.
+            assert!(
+                !faults.iter().any(|fault| fault.contains("solver")),
+                "{what}"
+            );
+        }
+    }
+}
+
+#[test]
+fn damaged_records_are_found() {
+    let built = Built::shop();
+    let contents = built.contents().unwrap();
+    let records = shop::records(&contents);
+    for at in records.skip(1) {
+        let mut other_rule = contents.clone();
+        let field = at + record::RULE as usize;
+        let rule = u32::from_le_bytes(contents.arena[field..field + 4].try_into().unwrap());
+        let changed = if rule == 0 { 1 } else { 0_u32 };
+        other_rule.arena[field..field + 4].copy_from_slice(&changed.to_le_bytes());
+        let faults = built.prove(&other_rule).unwrap_err();
+        assert!(faults[0].contains("gress of `shop/"), "{faults:?}");
+
+        let mut turned = contents.clone();
+        let denied = turned.arena[at] == record::DENY;
+        turned.arena[at] = u8::from(denied);
+        turned.arena[at + 1] = if denied { 0 } else { 4 };
+        let faults = built.prove(&turned).unwrap_err();
+        let (says, means) = if denied {
+            ("allow", "deny")
+        } else {
+            ("deny", "allow")
+        };
+        assert!(
+            faults[0].contains(&format!("the tables {says} it")),
+            "{faults:?}"
+        );
+        assert!(
+            faults[0].contains(&format!("the policies {means} it")),
+            "{faults:?}"
+        );
+    }
+}
+
+#[test]
+fn damaged_addresses_are_found() {
+    let built = Built::shop();
+    let contents = built.contents().unwrap();
+    for at in 0..contents.ipcache.len() {
+        let mut other = contents.clone();
+        let entry = &mut other.ipcache[at];
+        entry.identity = if entry.identity == 2 { 1 } else { 2 };
+        let named = entry.address.to_string();
+        let faults = built.prove(&other).unwrap_err();
+        assert!(
+            faults.iter().any(|fault| fault.contains(&named)),
+            "{faults:?}"
+        );
+
+        let mut missing = contents.clone();
+        missing.ipcache.remove(at);
+        built.prove(&missing).unwrap_err();
+    }
+    let mut more = contents.clone();
+    let pod = more
+        .endpoints
+        .iter()
+        .find(|pod| pod.name == "shop/web")
+        .unwrap();
+    let mut entry = more.ipcache[0];
+    (entry.address, entry.prefix_len) = ("198.51.100.7".parse().unwrap(), 32);
+    (entry.identity, entry.node) = (pod.identity, None);
+    more.ipcache.push(entry);
+    let faults = built.prove(&more).unwrap_err();
+    assert!(faults[0].contains("address 198.51.100.7 "), "{faults:?}");
+    assert!(faults[0].contains("is outside the cluster"), "{faults:?}");
+}
+
+#[test]
+fn damaged_lists_are_found() {
+    let built = Built::shop();
+    let contents = built.contents().unwrap();
+    let damages: [(&str, fn(&mut write::Contents)); 8] = [
+        ("gress of `shop/", |it| {
+            let image = it.endpoints[0].egress;
+            it.endpoints[0].egress = it.endpoints[0].ingress;
+            it.endpoints[0].ingress = image;
+        }),
+        ("has identity", |it| it.endpoints[0].identity = 2),
+        ("other addresses", |it| it.endpoints[0].ipv4 = None),
+        ("other addresses", |it| it.endpoints[0].node = None),
+        ("is missing", |it| _ = it.endpoints.pop()),
+        ("no pod `shop/zzz`", |it| {
+            it.endpoints[2].name = "shop/zzz".to_owned()
+        }),
+        ("other rules", |it| it.rules.swap(0, 1)),
+        ("other nodes", |it| it.nodes[0] = "n9".to_owned()),
+    ];
+    for (wanted, damage) in damages {
+        let mut damaged = contents.clone();
+        damage(&mut damaged);
+        let faults = built.prove(&damaged).unwrap_err();
+        assert!(
+            faults.iter().any(|fault| fault.contains(wanted)),
+            "{wanted}: {faults:?}"
+        );
+    }
+    let mut host = contents;
+    host.host_identity = 2;
+    assert!(built.prove(&host).unwrap_err()[0].contains("the host's"));
+}
+
+#[test]
+fn rules_beyond_tables_are_not_proved() {
+    let built = Built::shop();
+    let contents = built.contents().unwrap();
+    let l7 = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: l7, namespace: shop}\nspec: {endpointSelector: {}, ingress: [{toPorts: [{ports: [{port: \"80\", protocol: TCP}], rules: {http: [{method: GET}]}}]}]}\n";
+    let other = Built::new(&[l7.to_owned()], shop::CLUSTER, shop::settings());
+    let faults = other.prove(&contents).unwrap_err();
+    assert!(
+        faults[0].contains("says more than tables can hold"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn a_certificate_of_other_tables_shows() {
+    let built = Built::shop();
+    let mut contents = built.contents().unwrap();
+    let standing = |contents: &write::Contents| {
+        let bytes = write::encode(contents, None).unwrap();
+        let bundle = Bundle::open(&bytes, &Trust::AllowUnsigned).unwrap();
+        certificate::standing(&bundle)
+    };
+    assert_eq!(standing(&contents), Standing::Absent);
+    let proof = built.prove(&contents).unwrap();
+    contents.certificate = Some(built.certificate(&contents, &proof));
+    let Standing::Matches(found) = standing(&contents) else {
+        panic!("{:?}", standing(&contents));
+    };
+    assert_eq!(found.proof, proof);
+    assert!(found.solver.starts_with("Z3 ") && found.prover.starts_with("policyc-prove "));
+    let at = shop::records(&contents).nth(1).unwrap() + record::RULE as usize;
+    let rule = &mut contents.arena[at..at + 4];
+    let other = if rule == [0xff; 4] { 0 } else { u32::MAX };
+    rule.copy_from_slice(&other.to_le_bytes());
+    contents.ipcache.pop();
+    let differs = ["arena", "ipcache"].map(str::to_owned).to_vec();
+    assert_eq!(standing(&contents), Standing::Differs(differs));
+    contents.certificate = Some("{\"schema\":2}".to_owned());
+    assert_eq!(standing(&contents), Standing::Unreadable);
+}
