@@ -1,7 +1,7 @@
 //! Strongly connected things, and all that can be reached.
-
-use petgraph::algo::TarjanScc;
-use petgraph::visit::{GraphBase, IntoNeighbors, IntoNodeIdentifiers, NodeIndexable};
+//!
+//! Both searches (Kosaraju's) look for the next thing among whole words of unseen ones. So the time grows with the
+//! words of the matrix and not with its edges, and nothing recurses, however long a chain of things is.
 
 use super::matrix::{Matrix, add, has, members};
 
@@ -21,7 +21,18 @@ impl Closure {
             component: vec![0; matrix.len()],
             reached: Vec::new(),
         };
-        TarjanScc::new().run(Rows(matrix), |things| found.add(matrix, things));
+        let reversed = matrix.reversed();
+        let mut backward = Search::new(&reversed);
+        let order: Vec<usize> = (0..matrix.len())
+            .flat_map(|start| backward.finish(start))
+            .collect();
+        let mut forward = Search::new(matrix);
+        for start in order.into_iter().rev() {
+            let things = forward.finish(start);
+            if !things.is_empty() {
+                found.add(matrix, &things);
+            }
+        }
         found
     }
 
@@ -39,7 +50,7 @@ impl Closure {
         let mut next: Vec<_> = next.filter(|component| *component != number).collect();
         next.sort_unstable();
         next.dedup();
-        // Later components reach more, and what they cover need not be added again.
+        // Later components reach more, and what is covered need not be added again.
         for row in next.iter().rev().filter_map(|at| self.reached.get(*at)) {
             if !covers(&all, row) {
                 add(&mut all, row);
@@ -71,41 +82,52 @@ fn covers(row: &[u64], other: &[u64]) -> bool {
     row.iter().zip(other).all(|(row, other)| other & !row == 0)
 }
 
-/// A matrix as a graph for `petgraph`, without a list of its edges.
-#[derive(Clone, Copy)]
-struct Rows<'a>(&'a Matrix);
-
-impl GraphBase for Rows<'_> {
-    type NodeId = usize;
-    type EdgeId = (usize, usize);
+/// A search in depth that remembers what it has seen.
+struct Search<'a> {
+    matrix: &'a Matrix,
+    unseen: Vec<u64>,
 }
 
-impl<'a> IntoNeighbors for Rows<'a> {
-    type Neighbors = Box<dyn Iterator<Item = usize> + 'a>;
-
-    fn neighbors(self, from: usize) -> Self::Neighbors {
-        Box::new(members(self.0.row(from)))
-    }
-}
-
-impl IntoNodeIdentifiers for Rows<'_> {
-    type NodeIdentifiers = std::ops::Range<usize>;
-
-    fn node_identifiers(self) -> Self::NodeIdentifiers {
-        0..self.0.len()
-    }
-}
-
-impl NodeIndexable for Rows<'_> {
-    fn node_bound(&self) -> usize {
-        self.0.len()
+impl<'a> Search<'a> {
+    fn new(matrix: &'a Matrix) -> Self {
+        Self {
+            matrix,
+            unseen: super::matrix::row((0..matrix.len()).map(|_| true)),
+        }
     }
 
-    fn to_index(&self, at: usize) -> usize {
-        at
+    /// All unseen things that can be reached, the start included, in the order in which they are left.
+    fn finish(&mut self, start: usize) -> Vec<usize> {
+        let mut left = Vec::new();
+        let mut path: Vec<usize> = Vec::new();
+        if self.see(start) {
+            path.push(start);
+        }
+        while let Some(here) = path.last() {
+            if let Some(next) = self.next(*here) {
+                self.see(next);
+                path.push(next);
+            } else {
+                left.extend(path.pop());
+            }
+        }
+        left
     }
 
-    fn from_index(&self, at: usize) -> usize {
-        at
+    /// The first unseen thing that one leads to.
+    fn next(&self, from: usize) -> Option<usize> {
+        let words = self.matrix.row(from).iter().zip(&self.unseen);
+        let mut open = words.map(|(row, unseen)| row & unseen).enumerate();
+        let (at, word) = open.find(|(_, word)| *word != 0)?;
+        Some(at * 64 + word.trailing_zeros() as usize)
+    }
+
+    /// Marks a thing; whether it was unseen.
+    fn see(&mut self, thing: usize) -> bool {
+        let new = has(&self.unseen, thing);
+        if let Some(word) = self.unseen.get_mut(thing / 64) {
+            *word &= !(1 << (thing % 64));
+        }
+        new
     }
 }

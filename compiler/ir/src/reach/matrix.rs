@@ -69,6 +69,19 @@ impl Matrix {
         has(self.row(from), to)
     }
 
+    /// The same without the arrows that leave a thing which nothing passes through.
+    pub fn passing(&self, through: impl Fn(usize) -> bool) -> Self {
+        let rows = self.0.iter().enumerate();
+        let kept = rows.map(|(at, row)| {
+            if through(at) {
+                row.clone()
+            } else {
+                vec![0; row.len()]
+            }
+        });
+        Self(kept.collect())
+    }
+
     /// The same with every arrow turned round.
     pub fn reversed(&self) -> Self {
         let mut rows = vec![vec![0; self.len().div_ceil(64)]; self.len()];

@@ -58,8 +58,7 @@ impl Ports {
     pub(super) fn new(mut spans: Vec<Span>, protocols: usize) -> Self {
         spans.dedup_by(|next, last| {
             let terms = |span: &Span| (span.protocol, span.proxied, span.authenticated);
-            let joined =
-                terms(next) == terms(last) && last.last.checked_add(1) == Some(next.first);
+            let joined = terms(next) == terms(last) && last.last.checked_add(1) == Some(next.first);
             if joined {
                 last.last = next.last;
             }
