@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # As root the kernel tests must run; elsewhere they say that they were skipped.
 REQUIRE_ROOT := $(if $(filter 0,$(shell id -u)),POLICY_REQUIRE_ROOT=1,)
 
-.PHONY: demo test bench setup lint test-compiler test-kernel ebpf-check bench-datapath
+.PHONY: demo test bench bench-reach setup lint test-compiler test-kernel ebpf-check bench-datapath
 
 demo: setup
 	$(CARGO) build --release --locked --package policyc --package policyd --package policyd-e2e
@@ -38,6 +38,10 @@ ebpf-check:
 # Time and memory of the compiler over growing clusters, as the tables of docs/performance.md. Takes three minutes.
 bench:
 	$(CARGO) bench --locked --package policy-dev --bench pipeline
+
+# Time to find who can open connections to whom, up to 100,000 pods. Takes a minute.
+bench-reach:
+	$(CARGO) bench --locked --package policy-dev --bench reach
 
 setup:
 	@./.ci/setup

@@ -132,9 +132,9 @@ fn identity_classes(model: &Model<'_>, tables: &Tables<'_>) -> Vec<u32> {
                 by_number.entry(number).or_default().push(at);
             }
         }
-        by_number
-            .into_values()
-            .for_each(|members| partition.split(members));
+        for members in by_number.into_values() {
+            partition.split(members);
+        }
     }
     partition.classes
 }

@@ -109,7 +109,9 @@ impl Matrix {
         while steps < hops && !here.is_empty() {
             steps += 1;
             let mut next = vec![0; self.len().div_ceil(64)];
-            here.iter().for_each(|at| add(&mut next, self.row(*at)));
+            for at in &here {
+                add(&mut next, self.row(*at));
+            }
             here.clear();
             for at in members(&next) {
                 if let Some(distance @ None) = found.get_mut(at) {

@@ -23,7 +23,7 @@ pub struct Span {
 }
 
 impl Span {
-    const fn is_whole(&self) -> bool {
+    const fn is_whole(self) -> bool {
         self.first == 0 && self.last == u16::MAX
     }
 }

@@ -276,9 +276,9 @@ impl Judge<'_> {
                 by_number.entry(*number).or_default().push(at);
             }
         }
-        by_number
-            .into_values()
-            .for_each(|members| partition.split(members));
+        for members in by_number.into_values() {
+            partition.split(members);
+        }
     }
 
     /// What passes between a policy's subject and a class.

@@ -174,7 +174,10 @@ fn reaches(reach: &Reach, selection: &Selection, group: &Group) -> usize {
     let mut all: BTreeSet<usize> = BTreeSet::new();
     for class in &group.classes {
         // Outside, the first step is not the closure's.
-        let inside = reach.classes().get(*class).is_some_and(|class| class.is_inside());
+        let inside = reach
+            .classes()
+            .get(*class)
+            .is_some_and(|class| class.is_inside());
         if inside {
             all.extend(members(selection.closure.row(*class)));
             continue;

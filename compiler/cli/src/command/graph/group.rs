@@ -100,7 +100,11 @@ impl<'a> Keys<'a> {
     }
 
     fn of_outside(&self, id: IdentityId, internet: bool) -> Key {
-        let kind = if internet { Kind::Internet } else { Kind::Outside };
+        let kind = if internet {
+            Kind::Internet
+        } else {
+            Kind::Outside
+        };
         let name = match self.by {
             GroupBy::Namespace if internet => "internet".to_owned(),
             GroupBy::Namespace => "outside".to_owned(),
@@ -132,7 +136,10 @@ impl<'a> Keys<'a> {
 
 /// Namespace and name of an endpoint.
 fn parts(endpoint: &Endpoint) -> (&str, &str) {
-    endpoint.name.split_once('/').unwrap_or(("", &endpoint.name))
+    endpoint
+        .name
+        .split_once('/')
+        .unwrap_or(("", &endpoint.name))
 }
 
 /// A pod's name without what its controller appended.

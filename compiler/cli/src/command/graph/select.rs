@@ -61,8 +61,10 @@ impl Selection {
 
     /// Whether a class is on a path that was asked for.
     pub(super) fn has(&self, class: usize) -> bool {
-        let (Some(from), Some(to)) = (step(self.from.as_ref(), class), step(self.to.as_ref(), class))
-        else {
+        let (Some(from), Some(to)) = (
+            step(self.from.as_ref(), class),
+            step(self.to.as_ref(), class),
+        ) else {
             return false;
         };
         from.saturating_add(to) <= self.hops
