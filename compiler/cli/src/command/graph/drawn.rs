@@ -1,9 +1,10 @@
 //! The graph that is drawn: groups, and what they may open to each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use policyc_ir::model::Model;
-use policyc_ir::reach::{Party, Ports, Reach, members};
+use policyc_ir::reach::{Class, Party, Ports, Reach, members};
 use rayon::prelude::*;
 
 use super::group::{Key, Keys, Kind};
@@ -71,7 +72,7 @@ impl Edge {
         let shown: Vec<_> = self.ports.iter().take(SHOWN).map(String::as_str).collect();
         let mut label = shown.join(" | ");
         if self.ports.len() > SHOWN {
-            label.push_str(&format!(" | {} more", self.ports.len() - SHOWN));
+            _ = write!(label, " | {} more", self.ports.len() - SHOWN);
         }
         label
     }
@@ -160,7 +161,7 @@ fn components(reach: &Reach, selection: &Selection) -> BTreeMap<usize, usize> {
     let each = each.filter(|(class, _)| selection.closure.has(*class, *class));
     let inside = each.filter(|(class, _)| {
         let class = reach.classes().get(*class);
-        class.is_some_and(|class| class.is_inside())
+        class.is_some_and(Class::is_inside)
     });
     let numbered = inside.map(|(class, component)| {
         let next = numbers.len();
@@ -174,10 +175,7 @@ fn reaches(reach: &Reach, selection: &Selection, group: &Group) -> usize {
     let mut all: BTreeSet<usize> = BTreeSet::new();
     for class in &group.classes {
         // Outside, the first step is not the closure's.
-        let inside = reach
-            .classes()
-            .get(*class)
-            .is_some_and(|class| class.is_inside());
+        let inside = reach.classes().get(*class).is_some_and(Class::is_inside);
         if inside {
             all.extend(members(selection.closure.row(*class)));
             continue;

@@ -1,7 +1,7 @@
 //! What a question leaves of the graph.
 
 use policyc_ir::model::Model;
-use policyc_ir::reach::{Closure, Matrix, Party, Reach};
+use policyc_ir::reach::{Class, Closure, Matrix, Party, Reach};
 
 use crate::args::Graph;
 use crate::exit::Error;
@@ -30,7 +30,7 @@ impl Selection {
     ) -> Result<Self, Error> {
         let all = reach.matrix();
         let classes = reach.classes();
-        let inside = |at: usize| classes.get(at).is_some_and(|class| class.is_inside());
+        let inside = |at: usize| classes.get(at).is_some_and(Class::is_inside);
         let find = |name: &String| class_of(name, front, model, reach);
         let internet = || {
             let each = classes.iter().enumerate();
