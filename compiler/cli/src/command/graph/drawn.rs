@@ -40,7 +40,8 @@ pub(super) struct Group {
     /// Groups that have a component in common can reach each other there: the components of its pods that are larger
     /// than one party.
     pub(super) components: BTreeSet<usize>,
-    classes: BTreeSet<usize>,
+    /// How many parties of each class it has.
+    classes: BTreeMap<usize, usize>,
 }
 
 impl Group {
@@ -89,7 +90,7 @@ impl Graph {
         let components = components(reach, selection);
         let exposed = exposed(reach);
         groups.par_iter_mut().for_each(|group| {
-            let classes = group.classes.iter();
+            let classes = group.classes.keys();
             group.exposed = group.kind != Kind::Internet
                 && classes.clone().any(|class| exposed.contains(class));
             group.distance = classes
@@ -113,14 +114,14 @@ fn groups(
     by: GroupBy,
 ) -> Result<Vec<Group>, Error> {
     let keys = Keys::new(model.universe(), by);
-    let mut found: BTreeMap<Key, (usize, BTreeSet<usize>)> = BTreeMap::new();
+    let mut found: BTreeMap<Key, (usize, BTreeMap<usize, usize>)> = BTreeMap::new();
     let classes = reach.classes().iter().enumerate();
     for (at, class) in classes.filter(|(at, _)| selection.has(*at)) {
         for party in &class.parties {
             let key = keys.of(*party, class.internet);
             let (pods, classes) = found.entry(key).or_default();
             *pods += usize::from(matches!(party, Party::Endpoint(_)));
-            classes.insert(at);
+            *classes.entry(at).or_default() += 1;
         }
         if found.len() > GROUPS_MAX {
             return Err(Error::usage(format!(
@@ -172,20 +173,24 @@ fn components(reach: &Reach, selection: &Selection) -> BTreeMap<usize, usize> {
 
 /// Pods that some pod of a group reaches.
 fn reaches(reach: &Reach, selection: &Selection, group: &Group) -> usize {
-    let mut all: BTreeSet<usize> = BTreeSet::new();
-    for class in &group.classes {
-        // Outside, the first step is not the closure's.
-        let inside = reach.classes().get(*class).is_some_and(Class::is_inside);
-        if inside {
-            all.extend(members(selection.closure.row(*class)));
-            continue;
+    let mut all: Vec<u64> = Vec::new();
+    let mut add = |row: &[u64]| {
+        all.resize(row.len().max(all.len()), 0);
+        for (word, more) in all.iter_mut().zip(row) {
+            *word |= more;
         }
-        for next in members(selection.matrix.row(*class)) {
-            all.insert(next);
-            all.extend(members(selection.closure.row(next)));
+    };
+    for class in group.classes.keys() {
+        add(selection.closure.row(*class));
+        let inside = reach.classes().get(*class).is_some_and(Class::is_inside);
+        if !inside {
+            // The first step from outside is none of the closure's.
+            let first = selection.matrix.row(*class);
+            add(first);
+            members(first).for_each(|next| add(selection.closure.row(next)));
         }
     }
-    let classes = all.iter().filter_map(|at| reach.classes().get(*at));
+    let classes = members(&all).filter_map(|at| reach.classes().get(at));
     let inside = classes.filter(|class| class.is_inside());
     inside.map(|class| class.parties.len()).sum()
 }
@@ -193,7 +198,7 @@ fn reaches(reach: &Reach, selection: &Selection, group: &Group) -> usize {
 fn edges(reach: &Reach, selection: &Selection, groups: &[Group]) -> Vec<Edge> {
     let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); reach.classes().len()];
     for (at, group) in groups.iter().enumerate() {
-        for class in &group.classes {
+        for class in group.classes.keys() {
             if let Some(list) = of_class.get_mut(*class) {
                 list.push(at);
             }
@@ -202,16 +207,23 @@ fn edges(reach: &Reach, selection: &Selection, groups: &[Group]) -> Vec<Edge> {
     let labels: Vec<String> = reach.sets().iter().map(ToString::to_string).collect();
     let from_group = |(from, group): (usize, &Group)| {
         let mut sets: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-        for class in &group.classes {
+        // Neighbours mostly have the same set, which need not be looked up again.
+        let mut last = vec![0; groups.len()];
+        for (class, parties) in &group.classes {
             for (next, set) in reach.openings(*class).into_iter().enumerate() {
                 if set == 0 || !selection.has_opening(*class, next) {
                     continue;
                 }
                 for to in of_class.get(next).into_iter().flatten() {
-                    // A pod has no connection to itself that policies judge.
-                    if *to != from || group.pods > 1 {
-                        sets.entry(*to).or_default().insert(set);
+                    // A party has no connection to itself that policies judge.
+                    if *to == from && *class == next && *parties < 2 {
+                        continue;
                     }
+                    let Some(last) = last.get_mut(*to).filter(|last| **last != set) else {
+                        continue;
+                    };
+                    *last = set;
+                    sets.entry(*to).or_default().insert(set);
                 }
             }
         }

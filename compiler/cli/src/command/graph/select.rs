@@ -70,14 +70,17 @@ impl Selection {
         from.saturating_add(to) <= self.hops
     }
 
-    /// Whether an opening is on a path that was asked for.
+    /// Whether an opening is on a path that was asked for. No path comes back to its start or goes on behind its end.
     pub(super) fn has_opening(&self, from: usize, to: usize) -> bool {
-        let ends = (step(self.from.as_ref(), from), step(self.to.as_ref(), to));
-        let (Some(before), Some(after)) = ends else {
+        let after = step(self.to.as_ref(), to);
+        let (Some(before), Some(after)) = (step(self.from.as_ref(), from), after) else {
             return false;
         };
+        let back = self.from.is_some() && step(self.from.as_ref(), to) == Some(0);
+        let beyond = self.to.is_some() && step(self.to.as_ref(), from) == Some(0);
         let steps = before.saturating_add(after).saturating_add(1);
-        self.matrix.has(from, to) && steps <= self.hops.max(1)
+        let between = from == to || !back && !beyond;
+        between && steps <= self.hops && self.matrix.has(from, to)
     }
 
     /// Steps from the start to a class, if there is a start.
