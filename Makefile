@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # As root the kernel tests must run; elsewhere they say that they were skipped.
 REQUIRE_ROOT := $(if $(filter 0,$(shell id -u)),POLICY_REQUIRE_ROOT=1,)
 
-.PHONY: demo test bench setup lint test-compiler test-kernel ebpf-check bench-datapath bench-prove
+.PHONY: demo test bench bench-reach bench-prove bench-datapath setup lint test-compiler test-kernel ebpf-check
 
 demo: setup
 	$(CARGO) build --release --locked --package policyc --package policyd --package policyd-e2e
@@ -45,6 +45,10 @@ bench-prove:
 	$(TARGET)/release/policy-dev cluster $(TARGET)/bench-prove --pods 200 --policies 1000 --layers 4
 	cd $(TARGET)/bench-prove && for proof in "" --prove; do time ../release/policyc build policies.yaml \
 		--inventory inventory.yaml --pod-cidr 10.0.0.0/8 --unsigned --output policy.bundle $$proof; done
+
+# Time to find who can open connections to whom, up to 100,000 pods. Takes a minute.
+bench-reach:
+	$(CARGO) bench --locked --package policy-dev --bench reach
 
 setup:
 	@./.ci/setup

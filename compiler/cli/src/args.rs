@@ -7,8 +7,11 @@ use policyc_diag::render;
 
 /// Options that say what the cluster is like.
 mod cluster;
+/// `policyc graph`.
+mod graph;
 
 pub use cluster::{Cluster, Enforce, Localhost};
+pub use graph::{Drawing, Graph, GroupBy};
 
 /// Compiler and offline verifier for Cilium and Kubernetes network policies.
 #[derive(Debug, Parser)]
@@ -56,6 +59,11 @@ pub enum Command {
         after_help = "Examples:\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to shop/api-0 --port 8080\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to kube-system/dns-0 --port 53/udp\n  policyc trace policies/ --inventory cluster.yaml --from ip:192.0.2.1 --to shop/api-0 --protocol icmp --port 8\n\nA peer: NAMESPACE/POD, node:NAME, ip:ADDRESS, fqdn:NAME, or an entity such as host or world-ipv4\n\nExit codes: 0 allowed, 1 denied, 2 usage, 3 undecided"
     )]
     Trace(Trace),
+    /// Show who can open connections to whom, and through whom.
+    #[command(
+        after_help = "Examples:\n  policyc graph policies/ --inventory cluster.yaml --format html > reach.html\n  policyc graph policies/ --inventory cluster.yaml --from shop/web-0              # blast radius\n  policyc graph policies/ --inventory cluster.yaml --exposed --hops 2 --format mermaid\n  policyc graph policies/ --inventory cluster.yaml --from shop/web-0 --to data/db-0 --format json"
+    )]
+    Graph(Graph),
     /// Count the entries that policies take in Cilium's own policy maps.
     #[command(
         after_help = "Examples:\n  policyc budget policies/ --inventory cluster.yaml\n  policyc budget policies/ --inventory cluster.yaml --against old/\n  policyc budget policies/ --inventory cluster.yaml --format jsonl"

@@ -10,6 +10,8 @@ pub(crate) mod check;
 mod emit;
 /// `policyc explain`.
 pub(crate) mod explain;
+/// `policyc graph`.
+pub(crate) mod graph;
 /// `policyc inspect`.
 pub(crate) mod inspect;
 /// `policyc keygen`.

@@ -35,6 +35,8 @@ pub mod policy;
 pub mod port;
 /// Text forms of every stage, for `--emit` and snapshots.
 pub mod print;
+/// Who may open connections to whom.
+pub mod reach;
 /// Step three: rules against a universe, selectors as sets of identities.
 pub mod resolve;
 /// The flat rules that every later stage works on.

@@ -211,9 +211,13 @@ impl<'a> Model<'a> {
 
     /// The policy of an endpoint.
     pub fn policy_of(&self, endpoint: EndpointId) -> Option<&SubjectPolicy> {
-        self.by_endpoint
-            .get(endpoint.index())
-            .and_then(|at| self.policies.get(*at))
+        self.policy_index(endpoint)
+            .and_then(|at| self.policies.get(at))
+    }
+
+    /// The position of an endpoint's policy among the distinct ones.
+    pub fn policy_index(&self, endpoint: EndpointId) -> Option<usize> {
+        self.by_endpoint.get(endpoint.index()).copied()
     }
 
     /// The verdict of a flow; an endpoint outside the universe is denied.

@@ -17,6 +17,8 @@ mod cluster;
 mod commands;
 /// Cilium's answers to every case of `testdata/conformance`.
 mod conformance;
+/// Who reaches whom.
+mod graph;
 /// Input that is broken, too large or made to hurt.
 mod hostile;
 /// The examples on the pages that explain diagnostics.

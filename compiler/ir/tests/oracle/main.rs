@@ -22,3 +22,5 @@ mod naive;
 mod pinned;
 /// Random cases and their flows.
 mod random;
+/// Openings against the model.
+mod reach;
