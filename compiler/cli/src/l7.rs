@@ -59,7 +59,7 @@ fn sorted(rules: Vec<Fields>) -> Value {
     };
     let mut rules: Vec<_> = rules
         .into_iter()
-        .map(|fields| (text(&fields), fields))
+        .map(|fields| (text(fields.as_ref()), fields))
         .collect();
     rules.sort_by(|left, right| left.0.cmp(&right.0));
     let rules = rules
@@ -68,8 +68,8 @@ fn sorted(rules: Vec<Fields>) -> Value {
     rules.collect()
 }
 
-fn text(text: &Option<std::sync::Arc<str>>) -> Option<Value> {
-    text.as_ref().map(|text| json!(text))
+fn text(text: Option<&std::sync::Arc<str>>) -> Option<Value> {
+    text.map(|text| json!(text))
 }
 
 fn http(rule: &Http) -> Fields {
@@ -77,9 +77,9 @@ fn http(rule: &Http) -> Fields {
     let matches: Vec<_> = rule.header_matches.iter().map(header).collect();
     fields(
         [
-            ("path", text(&rule.path)),
-            ("method", text(&rule.method)),
-            ("host", text(&rule.host)),
+            ("path", text(rule.path.as_ref())),
+            ("method", text(rule.method.as_ref())),
+            ("host", text(rule.host.as_ref())),
             ("headers", headers),
             (
                 "headerMatches",
@@ -100,10 +100,10 @@ fn header(header: &HeaderMatch) -> Value {
         Value::Object(fields(parts).into_iter().collect())
     });
     let parts = [
-        ("mismatch", text(&header.mismatch)),
+        ("mismatch", text(header.mismatch.as_ref())),
         ("name", Some(json!(header.name))),
         ("secret", secret),
-        ("value", text(&header.value)),
+        ("value", text(header.value.as_ref())),
     ];
     Value::Object(fields(parts.into_iter()).into_iter().collect())
 }
@@ -111,8 +111,8 @@ fn header(header: &HeaderMatch) -> Value {
 fn dns(name: &Fqdn) -> Fields {
     fields(
         [
-            ("matchName", text(&name.name)),
-            ("matchPattern", text(&name.pattern)),
+            ("matchName", text(name.name.as_ref())),
+            ("matchPattern", text(name.pattern.as_ref())),
         ]
         .into_iter(),
     )
@@ -121,11 +121,11 @@ fn dns(name: &Fqdn) -> Fields {
 fn kafka(rule: &Kafka) -> Fields {
     fields(
         [
-            ("role", text(&rule.role)),
-            ("apiKey", text(&rule.api_key)),
-            ("apiVersion", text(&rule.api_version)),
-            ("clientID", text(&rule.client)),
-            ("topic", text(&rule.topic)),
+            ("role", text(rule.role.as_ref())),
+            ("apiKey", text(rule.api_key.as_ref())),
+            ("apiVersion", text(rule.api_version.as_ref())),
+            ("clientID", text(rule.client.as_ref())),
+            ("topic", text(rule.topic.as_ref())),
         ]
         .into_iter(),
     )

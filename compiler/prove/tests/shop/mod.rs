@@ -143,7 +143,7 @@ impl Built {
         faults.map_err(|all| all.into_iter().map(|one| one.message).collect())
     }
 
-    pub(crate) fn certificate(&self, contents: &write::Contents, proof: &Proof) -> String {
+    pub(crate) fn certificate(contents: &write::Contents, proof: &Proof) -> String {
         let bytes = write::encode(contents, None).unwrap();
         let bundle = Bundle::open(&bytes, &Trust::AllowUnsigned).unwrap();
         certificate::text(&bundle, proof)
