@@ -171,11 +171,12 @@ fn damaged_addresses_are_found() {
     assert!(faults[0].contains("is outside the cluster"), "{faults:?}");
 }
 
+type Damage = fn(&mut write::Contents);
+
 #[test]
 fn damaged_lists_are_found() {
     let built = Built::shop();
     let contents = built.contents().unwrap();
-    type Damage = fn(&mut write::Contents);
     let damages: [(&str, Damage); 8] = [
         ("gress of `shop/", |it| {
             let pod = &mut it.endpoints[0];
