@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "tests: a panic is a failure"
 )]
 
@@ -129,7 +130,7 @@ fn with_model<T>(case: &Case, then: impl FnOnce(&Model<'_>) -> T) -> T {
 }
 
 /// Every endpoint's tables, with their directions.
-fn tables<'a>(maps: &'a Maps, pair: [usize; 2]) -> impl Iterator<Item = (Direction, &'a Table)> {
+fn tables(maps: &Maps, pair: [usize; 2]) -> impl Iterator<Item = (Direction, &Table)> {
     let tables = pair.map(|at| maps.table(at).unwrap());
     Direction::BOTH.into_iter().zip(tables)
 }
