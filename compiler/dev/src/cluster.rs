@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn four_layers_have_neither_requests_nor_names() {
         let policies = |layers| {
-            let shape = Shape::new(150, 300);
+            let shape = Shape::new(150, 3000);
             Cluster::new(Shape { layers, ..shape }).policies
         };
         for word in ["http:", "toFQDNs:", "dns:", "toServices:"] {

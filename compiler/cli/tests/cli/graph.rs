@@ -97,7 +97,12 @@ fn questions_leave_what_they_are_about() {
     let exposed = edges(&folder, &["--exposed", "--hops", "1"]);
     assert_eq!(
         exposed,
-        ["world-ipv4 shop/web any", "world-ipv6 shop/web any"]
+        [
+            "world-ipv4 shop/web any",
+            "world-ipv4 host any",
+            "world-ipv6 shop/web any",
+            "world-ipv6 host any"
+        ]
     );
     assert!(edges(&folder, &[]).contains(&"shop/db shop/web any".to_owned()));
     for (options, wanted) in [
@@ -177,7 +182,15 @@ fn the_page_for_browsers_holds_the_graph_and_asks_nobody() {
         }
     }
     assert_eq!(unrolled, edges(&folder, &[]));
-    for foreign in ["http:", "https:", "src=", "import", "fetch(", "innerHTML"] {
+    for foreign in [
+        "http:",
+        "https:",
+        "src=",
+        "@import",
+        "import(",
+        "fetch(",
+        "innerHTML",
+    ] {
         let found = page
             .replace("http://www.w3.org/2000/svg", "")
             .contains(foreign);

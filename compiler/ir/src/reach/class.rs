@@ -46,10 +46,10 @@ pub struct Class {
 }
 
 impl Class {
-    /// Whether they are pods or the local node. Paths lead through these only: what comes back from outside comes from
-    /// somebody else.
-    pub const fn is_inside(&self) -> bool {
-        self.egress.is_some()
+    /// Whether they are pods. Paths lead through these only: what comes back from outside comes from somebody else, and
+    /// what a node sends it does not send for whoever connected to it.
+    pub fn is_pods(&self) -> bool {
+        self.egress.is_some() && self.identity != IdentityId::HOST
     }
 }
 

@@ -159,7 +159,7 @@ fn parse(files: &[String]) -> Vec<Document> {
 }
 
 /// Where an entry stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     /// The class of an identity.
     Peer,
@@ -206,7 +206,7 @@ pub(crate) fn places(contents: &write::Contents) -> Vec<(Place, usize, u16)> {
         let slots: std::collections::BTreeSet<_> = (0..=u8::MAX).map(proto::slot).collect();
         for slot in slots {
             let directory = arena.u32(arena.u32(at + image::L4_DIR) + slot * 4);
-            for port in (0..65_536).step_by(7) {
+            for port in 0..65_536 {
                 let entry = arena.u32(directory + port / 256 * 4) + port % 256 * 2;
                 let old = u32::from(arena.u16(entry));
                 let other = classes(row).find(|new| {
@@ -222,5 +222,8 @@ pub(crate) fn places(contents: &write::Contents) -> Vec<(Place, usize, u16)> {
             places.extend(other.map(|new| (Place::Cell, entry as usize, new)));
         }
     }
+    // Tables share pages.
+    places.sort_unstable();
+    places.dedup_by_key(|(_, at, _)| *at);
     places
 }

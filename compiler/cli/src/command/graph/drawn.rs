@@ -162,7 +162,7 @@ fn components(reach: &Reach, selection: &Selection) -> BTreeMap<usize, usize> {
     let each = each.filter(|(class, _)| selection.closure.has(*class, *class));
     let inside = each.filter(|(class, _)| {
         let class = reach.classes().get(*class);
-        class.is_some_and(Class::is_inside)
+        class.is_some_and(Class::is_pods)
     });
     let numbered = inside.map(|(class, component)| {
         let next = numbers.len();
@@ -182,7 +182,7 @@ fn reaches(reach: &Reach, selection: &Selection, group: &Group) -> usize {
     };
     for class in group.classes.keys() {
         add(selection.closure.row(*class));
-        let inside = reach.classes().get(*class).is_some_and(Class::is_inside);
+        let inside = reach.classes().get(*class).is_some_and(Class::is_pods);
         if !inside {
             // The first step from outside is none of the closure's.
             let first = selection.matrix.row(*class);
@@ -191,7 +191,7 @@ fn reaches(reach: &Reach, selection: &Selection, group: &Group) -> usize {
         }
     }
     let classes = members(&all).filter_map(|at| reach.classes().get(at));
-    let inside = classes.filter(|class| class.is_inside());
+    let inside = classes.filter(|class| class.is_pods());
     inside.map(|class| class.parties.len()).sum()
 }
 

@@ -30,7 +30,7 @@ impl Selection {
     ) -> Result<Self, Error> {
         let all = reach.matrix();
         let classes = reach.classes();
-        let inside = |at: usize| classes.get(at).is_some_and(Class::is_inside);
+        let inside = |at: usize| classes.get(at).is_some_and(Class::is_pods);
         let find = |name: &String| class_of(name, front, model, reach);
         let internet = || {
             let each = classes.iter().enumerate();

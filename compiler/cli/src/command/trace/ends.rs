@@ -57,7 +57,13 @@ fn bare(requirement: &Requirement) -> (String, bool) {
     let key = bare_key(&requirement.key);
     let of_namespace = key.name.strip_prefix(NAMESPACE_LABELS);
     let key = of_namespace.map_or_else(|| key.clone(), |name| Key::new(key.source.clone(), name));
-    let text = Requirement::new(key, requirement.operator.clone()).to_string();
+    let valueless = requirement.key.source == Source::Reserved
+        && requirement.operator == Operator::In(vec!["".into()]);
+    let text = if valueless {
+        key.to_string()
+    } else {
+        Requirement::new(key, requirement.operator.clone()).to_string()
+    };
     (text, of_namespace.is_some())
 }
 
