@@ -10,16 +10,20 @@ use std::time::Instant;
 
 use policyc_diag::Diagnostic;
 use policyc_ir::RuleId;
+use policyc_ir::model::Conflict;
 use policyc_ir::rule::{Direction, RuleSet};
 use policyc_ir::settings::{Enforcement, Settings};
 use rayon::prelude::*;
 
 use crate::algebra::overlap::Algebra;
 use crate::replay::Library;
+use crate::witness::Witness;
 use crate::{Options, Report, Stats};
 
 /// A solver that knows a group's rules, and the terms it is asked about.
 mod asker;
+/// Rules that exclude each other, so that Cilium has no policy for the pods that both select.
+mod conflict;
 /// Which rules together match all that another matches.
 mod cover;
 /// What an allow does beyond letting flows pass: layer 7 and authentication.
@@ -73,6 +77,7 @@ pub(crate) struct Group {
 pub(crate) struct Found {
     findings: Vec<Diagnostic>,
     needless: Vec<RuleId>,
+    conflicts: BTreeMap<Conflict, Witness>,
     stats: Stats,
 }
 
@@ -83,9 +88,9 @@ pub(crate) fn run(
     options: &Options,
     deadline: Option<Instant>,
 ) -> Report {
-    let algebra = Algebra::new(rules);
+    let algebra = Algebra::new(rules, settings);
     let mut report = Report {
-        findings: impossible::findings(&algebra, settings),
+        findings: impossible::findings(&algebra),
         stats: Stats::default(),
     };
     // Where nothing is enforced no rule matters, and there is nothing to say about any of them.
@@ -109,10 +114,20 @@ pub(crate) fn run(
     } else {
         (ask(Direction::Ingress), ask(Direction::Egress))
     };
-    for found in ingress.into_iter().chain(egress) {
+    let mut conflicts = BTreeMap::new();
+    for found in std::iter::once(conflict::run(&context))
+        .chain(ingress)
+        .chain(egress)
+    {
         report.findings.extend(found.findings);
         report.stats += found.stats;
+        for (conflict, witness) in found.conflicts {
+            conflicts.entry(conflict).or_insert(witness);
+        }
     }
+    report
+        .findings
+        .extend(conflict::findings(&context, &conflicts));
     if report.stats.undecided > 0 && context.is_late() {
         let message = format!(
             "the time limit of {} s was reached, so {} rules were not checked",

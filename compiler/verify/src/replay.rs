@@ -10,12 +10,12 @@ use policyc_ir::cidr::Cidr;
 use policyc_ir::label::{
     CLUSTER, Key, Labels, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT, Source,
 };
-use policyc_ir::model::{Flow, Model, Verdict};
+use policyc_ir::model::{Conflict, Flow, Model, Verdict};
 use policyc_ir::resolve::{Resolved, selects};
 use policyc_ir::rule::{Builder, Direction, Peer, Peers, Rule, RuleSet};
 use policyc_ir::settings::Settings;
 use policyc_ir::universe::{Endpoint, Identity, NamedPorts, Owner, Universe};
-use policyc_ir::{EndpointId, IdentityId, PeerId, RuleId};
+use policyc_ir::{EndpointId, IdentityId, PeerId, PolicyId, RuleId};
 
 use crate::algebra::kind::Kind;
 use crate::encode::Seat;
@@ -61,14 +61,26 @@ impl<'a> Library<'a> {
         ids.sort_unstable();
         ids.dedup();
         let mut builder = Builder::new();
+        let mut policies = BTreeMap::new();
         for rule in ids.iter().filter_map(|id| self.rules.rule(*id)) {
-            self.copy(&mut builder, rule);
+            self.copy(&mut builder, &mut policies, rule);
         }
         (builder.finish(), ids)
     }
 
-    fn copy(&self, builder: &mut Builder, rule: &Rule) {
+    fn copy(
+        &self,
+        builder: &mut Builder,
+        policies: &mut BTreeMap<PolicyId, PolicyId>,
+        rule: &Rule,
+    ) {
         let mut rule = rule.clone();
+        // The names of policies decide the order in which their rules are merged.
+        let policy = rule.origin.policy;
+        if let Some(known) = self.rules.policies().get(policy.index()) {
+            let add = || builder.policy(known.clone());
+            rule.origin.policy = *policies.entry(policy).or_insert_with(add);
+        }
         rule.subject.selector =
             builder.selector(self.rules.selector(rule.subject.selector).clone());
         let mut peers = |list: &mut Vec<PeerId>| {
@@ -111,6 +123,8 @@ pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
     /// Every rule that matches the flow, in order.
     pub(crate) matching: Vec<RuleId>,
+    /// Rules of the subject that exclude each other, so that it has no policy.
+    pub(crate) conflict: Option<Conflict>,
 }
 
 impl<'a> Stage<'a> {
@@ -298,8 +312,16 @@ impl<'a> Stage<'a> {
         let resolved = Resolved::new(&self.rules, &self.universe);
         let model = Model::build(&resolved, self.settings);
         let ports = &self.universe.endpoint(subject)?.ports;
-        let applied = model.policy_of(subject)?.direction(direction);
+        let policy = model.policy_of(subject)?;
+        let applied = policy.direction(direction);
         let outside = |id: &RuleId| self.ids.get(id.index()).copied();
+        let conflict = policy.conflict.and_then(|conflict| {
+            Some(Conflict {
+                first: outside(&conflict.first)?,
+                second: outside(&conflict.second)?,
+                ..conflict
+            })
+        });
         let matching = applied.rules.iter().filter(|id| {
             let rule = self.rules.rule(**id);
             rule.is_some_and(|rule| model.matches(rule, ports, &flow))
@@ -309,6 +331,7 @@ impl<'a> Stage<'a> {
         Some(Judgement {
             matching: matching.filter_map(outside).collect(),
             verdict,
+            conflict,
         })
     }
 }

@@ -1,31 +1,25 @@
 //! The questions of a group, one rule after the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policyc_ir::RuleId;
+use policyc_ir::model::Conflict;
 use policyc_ir::rule::{Action, Direction, Rule};
 
 use super::asker::Asker;
 use super::cover::rank;
+use super::example::Example;
 use super::near::Near;
 use super::text::{self, Reason};
 use super::{Context, Found, Group};
 use crate::solver::Answer;
 use crate::term::{Assignment, Term};
+use crate::witness::Witness;
 
 /// Asks about every rule of a group, the last one first.
 pub(super) fn run(context: &Context<'_>, group: &Group, gone: &BTreeSet<RuleId>) -> Found {
     let mut found = Found::default();
-    let mut run = Run {
-        context,
-        group,
-        gone: gone.clone(),
-        asker: None,
-        drawn: None,
-        local: None,
-        partners: Vec::new(),
-        questions: 0,
-    };
+    let mut run = Run::new(context, group, gone);
     for id in group.own.iter().rev() {
         let Some(rule) = context.rules.rule(*id) else {
             continue;
@@ -45,6 +39,7 @@ pub(super) fn run(context: &Context<'_>, group: &Group, gone: &BTreeSet<RuleId>)
         found.stats.by_algebra += usize::from(run.questions == before);
     }
     found.stats.questions = run.questions;
+    found.conflicts = run.conflicts;
     found
 }
 
@@ -60,10 +55,27 @@ pub(super) struct Run<'a> {
     pub(super) local: Option<Asker>,
     /// Rules that some of them match as well.
     pub(super) partners: Vec<RuleId>,
+    /// Rules that exclude each other, and a flow of a subject that they leave without a policy.
+    pub(super) conflicts: BTreeMap<Conflict, Witness>,
     pub(super) questions: usize,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// Before the first question.
+    pub(super) fn new(context: &'a Context<'a>, group: &'a Group, gone: &BTreeSet<RuleId>) -> Self {
+        Self {
+            context,
+            group,
+            gone: gone.clone(),
+            asker: None,
+            drawn: None,
+            local: None,
+            partners: Vec::new(),
+            conflicts: BTreeMap::new(),
+            questions: 0,
+        }
+    }
+
     fn rule(&mut self, id: RuleId, rule: &Rule, found: &mut Found) -> Result<(), String> {
         let algebra = self.context.algebra;
         if !algebra.is_live(rule) {
@@ -191,9 +203,13 @@ impl Run<'_> {
             Reason::Covered { .. } | Reason::Denied { .. } | Reason::Later => &[],
             _ => touching,
         };
-        let Some((witness, judgement)) = self.example(rule, &[id], avoided)? else {
-            found.findings.push(text::no_flow(context.rules, id));
-            return Ok(());
+        let (witness, judgement) = match self.example(rule, &[id], avoided)? {
+            Example::Flow(flow) => *flow,
+            Example::Broken => return Ok(()),
+            Example::None => {
+                found.findings.push(text::no_flow(context.rules, id));
+                return Ok(());
+            }
         };
         let finding = if reason.fits(id, &judgement) {
             text::needless(context.rules, id, reason, &witness, &judgement)
@@ -226,13 +242,13 @@ impl Run<'_> {
                 more += 1;
                 continue;
             }
-            if example.is_none() {
-                example = self.example(rule, &[id, deny], &near.sooner)?;
-                if example.is_some() {
-                    cuts.push(deny);
-                }
-            } else if self.example(rule, &[id, deny], &[])?.is_some() {
+            // The deny has the word only where no rule of an earlier level has it.
+            let level = rules.rule(deny).map(|deny| deny.level);
+            let earlier = |id: &RuleId| rules.rule(*id).map(|rule| rule.level) < level;
+            let earlier: Vec<_> = near.touching.iter().copied().filter(earlier).collect();
+            if let Example::Flow(flow) = self.example(rule, &[id, deny], &earlier)? {
                 cuts.push(deny);
+                example = example.or(Some(*flow));
             }
         }
         let Some((witness, judgement)) = example else {

@@ -24,7 +24,7 @@ pub struct Question {
 
 /// For each rule, in order: does removing it change a verdict?
 pub fn questions(rules: &RuleSet, settings: &Settings) -> Vec<Question> {
-    let algebra = Algebra::new(rules);
+    let algebra = Algebra::new(rules, settings);
     let library = Library::new(rules, settings);
     let context = Context {
         rules,

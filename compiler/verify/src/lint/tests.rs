@@ -34,9 +34,9 @@ type Pair = (bool, bool);
 /// Asks both about each rule. A rule of which a proxy may have a say is compared by verdicts alone.
 fn both(drafts: &[Draft], direction: Direction, universes: &[Universe]) -> Vec<Pair> {
     let rules = build(drafts, direction, &BTreeSet::new());
-    let algebra = Algebra::new(&rules);
     let options = Options::default();
     let settings = settings();
+    let algebra = Algebra::new(&rules, &settings);
     let library = Library::new(&rules, &settings);
     let context = Context {
         rules: &rules,

@@ -40,13 +40,14 @@ pub(super) enum Reason {
 impl Reason {
     /// Whether the model's judgement of a flow that the rule matches agrees.
     pub(super) fn fits(&self, id: RuleId, judgement: &Judgement) -> bool {
-        let Judgement { verdict, matching } = judgement;
+        let Judgement {
+            verdict, matching, ..
+        } = judgement;
         let matched = |cover: &[RuleId]| cover.iter().any(|id| matching.contains(id));
         let agrees = match self {
             Self::Covered { cover } => matched(cover),
-            Self::Denied { cover, .. } => {
-                !verdict.allowed && cover.iter().any(|id| verdict.rules.contains(id))
-            }
+            // Denies of earlier levels, which are no part of the cover, may have the word for some of its flows.
+            Self::Denied { cover, .. } => !verdict.allowed && matched(cover),
             Self::AllowedAnyway | Self::Localhost => verdict.allowed,
             Self::DeniedAnyway => !verdict.allowed,
             Self::Later => true,
