@@ -97,7 +97,13 @@ pub(crate) fn run(
     if settings.enforcement == Enforcement::Never {
         return report;
     }
-    let library = Library::new(rules, settings);
+    let clashing = conflict::pairs(&algebra);
+    let mut library = Library::new(rules, settings);
+    let harmonious = |direction: &Direction| {
+        let of = |id| rules.rule(id).map(|rule| rule.direction);
+        !clashing.iter().any(|(one, _)| of(*one) == Some(*direction))
+    };
+    library.set_harmonious(Direction::BOTH.into_iter().filter(harmonious).collect());
     let context = Context {
         rules,
         algebra: &algebra,
@@ -115,7 +121,7 @@ pub(crate) fn run(
         (ask(Direction::Ingress), ask(Direction::Egress))
     };
     let mut conflicts = BTreeMap::new();
-    for found in std::iter::once(conflict::run(&context))
+    for found in std::iter::once(conflict::run(&context, &clashing))
         .chain(ingress)
         .chain(egress)
     {

@@ -12,7 +12,7 @@ use policyc_ir::label::{
 };
 use policyc_ir::model::{Conflict, Flow, Model, Verdict};
 use policyc_ir::resolve::{Resolved, selects};
-use policyc_ir::rule::{Builder, Direction, Peer, Peers, Rule, RuleSet};
+use policyc_ir::rule::{Builder, Direction, Peer, Peers, Rule, RuleSet, Subject};
 use policyc_ir::settings::Settings;
 use policyc_ir::universe::{Endpoint, Identity, NamedPorts, Owner, Universe};
 use policyc_ir::{EndpointId, IdentityId, PeerId, PolicyId, RuleId};
@@ -26,37 +26,59 @@ use crate::witness::{Address, Label, Party, Witness};
 pub(crate) struct Library<'a> {
     rules: &'a RuleSet,
     settings: &'a Settings,
-    by_namespace: BTreeMap<Option<&'a str>, Vec<RuleId>>,
+    by_namespace: BTreeMap<Option<&'a str>, Vec<Class>>,
+    /// Directions in which no two rules can exclude each other.
+    harmonious: Vec<Direction>,
 }
+
+/// Rules of one subject. The first stands for all where a subject is asked for.
+type Class = Vec<RuleId>;
 
 impl<'a> Library<'a> {
     /// Sorts the rules once for all examples.
     pub(crate) fn new(rules: &'a RuleSet, settings: &'a Settings) -> Self {
-        let mut by_namespace: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut by_subject: BTreeMap<&Subject, Class> = BTreeMap::new();
         for (id, rule) in rules.iter() {
-            let namespace = rule.subject.namespace.as_deref();
-            by_namespace.entry(namespace).or_default().push(id);
+            by_subject.entry(&rule.subject).or_default().push(id);
+        }
+        let mut by_namespace: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (subject, class) in by_subject {
+            let namespace = subject.namespace.as_deref();
+            by_namespace.entry(namespace).or_default().push(class);
         }
         Self {
             rules,
             settings,
             by_namespace,
+            harmonious: Vec::new(),
         }
     }
 
-    /// The rules that select one of these endpoints, as a set of their own, and their ids in this one.
-    fn of(&self, endpoints: &[Endpoint]) -> (RuleSet, Vec<RuleId>) {
+    /// Says in which directions no two rules can exclude each other, so that they have no say beyond their own.
+    pub(crate) fn set_harmonious(&mut self, directions: Vec<Direction>) {
+        self.harmonious = directions;
+    }
+
+    /// The rules that select one of these endpoints, as a set of their own, and their ids in this one. Given a
+    /// direction, those of the other one only if they may leave the endpoint without a policy.
+    fn of(&self, endpoints: &[Endpoint], asked: Option<Direction>) -> (RuleSet, Vec<RuleId>) {
+        let counts = |id: &RuleId| {
+            let direction = self.rules.rule(*id).map(|rule| rule.direction);
+            let idle = |direction| self.harmonious.contains(&direction);
+            asked.is_none() || direction == asked || !direction.is_some_and(idle)
+        };
         let key = Key::new(Source::K8s, NAMESPACE);
         let mut ids = Vec::new();
         for endpoint in endpoints {
             let namespace = endpoint.labels.get(&key).map(|namespace| &**namespace);
             let own = namespace.and_then(|name| self.by_namespace.get(&Some(name)));
             let wide = self.by_namespace.get(&None);
-            let near = own.into_iter().chain(wide).flatten().copied();
-            ids.extend(near.filter(|id| {
-                let rule = self.rules.rule(*id);
+            let near = own.into_iter().chain(wide).flatten();
+            let selecting = near.filter(|class| {
+                let rule = class.first().and_then(|id| self.rules.rule(*id));
                 rule.is_some_and(|rule| selects(self.rules, rule, endpoint))
-            }));
+            });
+            ids.extend(selecting.flatten().copied().filter(counts));
         }
         ids.sort_unstable();
         ids.dedup();
@@ -130,6 +152,28 @@ pub(crate) struct Judgement {
 impl<'a> Stage<'a> {
     /// Puts an example's parties into a universe. The destination of the flow declares the named ports.
     pub(crate) fn new(library: &Library<'a>, witness: &Witness, destination: Seat) -> Self {
+        Self::set(library, witness, destination, None)
+    }
+
+    /// The same where only the policy of the first side in a direction will be asked.
+    pub(crate) fn of_subject(
+        library: &Library<'a>,
+        witness: &Witness,
+        direction: Direction,
+    ) -> Self {
+        let destination = match direction {
+            Direction::Ingress => Seat::First,
+            Direction::Egress => Seat::Second,
+        };
+        Self::set(library, witness, destination, Some(direction))
+    }
+
+    fn set(
+        library: &Library<'a>,
+        witness: &Witness,
+        destination: Seat,
+        asked: Option<Direction>,
+    ) -> Self {
         let mut stage = Self {
             settings: library.settings,
             rules: RuleSet::default(),
@@ -153,8 +197,9 @@ impl<'a> Stage<'a> {
         };
         let endpoints = [(Seat::First, first), (Seat::Second, second)]
             .map(|(seat, party)| stage.endpoint(party, of(seat)));
-        let known: Vec<_> = endpoints.iter().flatten().cloned().collect();
-        (stage.rules, stage.ids) = library.of(&known);
+        let known = endpoints.iter().take(if asked.is_some() { 1 } else { 2 });
+        let known: Vec<_> = known.flatten().cloned().collect();
+        (stage.rules, stage.ids) = library.of(&known, asked);
         let [first_endpoint, second_endpoint] = endpoints;
         let (identity, endpoint) = stage.place(first, first_endpoint);
         let (other_identity, other_endpoint) = stage.place(second, second_endpoint);

@@ -14,6 +14,7 @@ use policyc_ir::{PeerId, RuleId};
 
 use super::group::Run;
 use super::{Context, Found, Group};
+use crate::algebra::overlap::Algebra;
 use crate::witness::Witness;
 
 /// Rules that may be merged have one of these in common.
@@ -29,15 +30,14 @@ enum Who {
 }
 
 /// Looks for pods that get no policy.
-pub(super) fn run(context: &Context<'_>) -> Found {
+pub(super) fn run(context: &Context<'_>, pairs: &BTreeSet<(RuleId, RuleId)>) -> Found {
     let mut found = Found::default();
-    let pairs = pairs(context);
     if pairs.is_empty() {
         return found;
     }
     let group = Group::default();
     let mut run = Run::new(context, &group, &BTreeSet::new());
-    for (one, other) in pairs {
+    for &(one, other) in pairs {
         if context.is_late() {
             found.stats.undecided += 1;
         } else if let Err(why) = run.conflict(one, other) {
@@ -52,13 +52,13 @@ pub(super) fn run(context: &Context<'_>) -> Found {
 }
 
 /// For each rule the first one before it that it does not go with.
-fn pairs(context: &Context<'_>) -> BTreeSet<(RuleId, RuleId)> {
-    let rules = context.rules;
+pub(super) fn pairs(algebra: &Algebra<'_>) -> BTreeSet<(RuleId, RuleId)> {
+    let rules = algebra.rules;
     let mut merged: BTreeMap<Key<'_>, Vec<RuleId>> = BTreeMap::new();
     for (id, rule) in rules.iter() {
         let asks = rule.l7.is_some() || rule.auth.is_some();
-        let counts = !rule.subject.node || context.settings.host_firewall;
-        if asks && counts && context.algebra.has_subject(rule) {
+        let counts = !rule.subject.node || algebra.settings.host_firewall;
+        if asks && counts && algebra.has_subject(rule) {
             for key in keys(rules, rule) {
                 merged.entry(key).or_default().push(id);
             }
@@ -71,7 +71,7 @@ fn pairs(context: &Context<'_>) -> BTreeSet<(RuleId, RuleId)> {
             let before = list.iter().take(at + 1);
             let clash = before
                 .copied()
-                .find(|other| clash(context, &facts, *other, *id));
+                .find(|other| clash(algebra, &facts, *other, *id));
             pairs.extend(clash.map(|other| (other, *id)));
         }
     }
@@ -116,12 +116,12 @@ fn who(rules: &RuleSet, peer: PeerId) -> Who {
 }
 
 /// Whether there can be a pod that these two alone leave without a policy.
-fn clash(context: &Context<'_>, facts: &Facts<'_>, one: RuleId, other: RuleId) -> bool {
-    let (Some(left), Some(right)) = (context.rules.rule(one), context.rules.rule(other)) else {
+fn clash(algebra: &Algebra<'_>, facts: &Facts<'_>, one: RuleId, other: RuleId) -> bool {
+    let (Some(left), Some(right)) = (algebra.rules.rule(one), algebra.rules.rule(other)) else {
         return false;
     };
     let both: &[RuleId] = if one == other { &[one] } else { &[one, other] };
-    context.algebra.subjects_meet(left, right) && Filters::of(facts, both, true).is_err()
+    algebra.subjects_meet(left, right) && Filters::of(facts, both, true).is_err()
 }
 
 /// The findings for rules that the model refuses to merge.

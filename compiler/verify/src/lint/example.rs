@@ -10,8 +10,8 @@ use super::group::Run;
 use super::near::Near;
 use super::text;
 use super::{Context, Group};
-use crate::encode::Seat;
 use crate::encode::draw::Pick;
+use crate::encode::{Frame, Seat};
 use crate::replay::{Judgement, Stage};
 use crate::solver::{Literal, Solver as _};
 use crate::term::{Assignment, Term};
@@ -137,6 +137,20 @@ impl Run<'_> {
         Err("rules of all examples' subjects exclude each other".to_owned())
     }
 
+    /// Whether some flow is matched by all of `matched` and none of `avoided`.
+    pub(super) fn has_flow(
+        &mut self,
+        matched: &[RuleId],
+        avoided: &[RuleId],
+    ) -> Result<bool, String> {
+        let wanted = Wanted {
+            matched,
+            avoided,
+            ..Wanted::default()
+        };
+        Ok(self.values(&wanted)?.is_some())
+    }
+
     /// Notes a pod without a policy on account of two rules, if there can be one.
     pub(super) fn conflict(&mut self, one: RuleId, other: RuleId) -> Result<(), String> {
         let Some(rule) = self.context.rules.rule(one) else {
@@ -166,16 +180,18 @@ impl Run<'_> {
     }
 
     fn judge(&self, witness: &Witness, direction: Direction) -> Result<Judgement, String> {
-        let destination = match direction {
-            Direction::Ingress => Seat::First,
-            Direction::Egress => Seat::Second,
-        };
-        let stage = Stage::new(self.context.library, witness, destination);
+        let stage = Stage::of_subject(self.context.library, witness, direction);
         let judgement = stage.judge(witness, Seat::First, direction);
         judgement.ok_or_else(|| "the example's subject has no policy".to_owned())
     }
 
     fn flow(&mut self, wanted: &Wanted<'_>) -> Result<Option<Witness>, String> {
+        let found = self.values(wanted)?;
+        let witness = found.map(|(frame, values)| witness::decode(&frame, &values));
+        witness.transpose()
+    }
+
+    fn values(&mut self, wanted: &Wanted<'_>) -> Result<Option<(Frame, Assignment)>, String> {
         let apart = wanted.apart.iter().flat_map(|(one, other)| [*one, *other]);
         let group = Group {
             own: [wanted.matched, wanted.selected].concat(),
@@ -188,8 +204,7 @@ impl Run<'_> {
             self.questions += 1;
             values = solved_example(&mut asker, wanted, &hints)?;
         }
-        let witness = values.map(|values| witness::decode(&asker.frame, &values));
-        witness.transpose()
+        Ok(values.map(|values| (asker.frame, values)))
     }
 
     fn drawn_example(

@@ -246,9 +246,13 @@ impl<'a> Run<'a> {
             let level = rules.rule(deny).map(|deny| deny.level);
             let earlier = |id: &RuleId| rules.rule(*id).map(|rule| rule.level) < level;
             let earlier: Vec<_> = near.touching.iter().copied().filter(earlier).collect();
-            if let Example::Flow(flow) = self.example(rule, &[id, deny], &earlier)? {
+            if example.is_some() {
+                if self.has_flow(&[id, deny], &earlier)? {
+                    cuts.push(deny);
+                }
+            } else if let Example::Flow(flow) = self.example(rule, &[id, deny], &earlier)? {
                 cuts.push(deny);
-                example = example.or(Some(*flow));
+                example = Some(*flow);
             }
         }
         let Some((witness, judgement)) = example else {
