@@ -34,6 +34,8 @@ mod example;
 mod group;
 /// Selectors that nothing possible matches.
 mod impossible;
+/// Layer 7 rules that restrict nothing, because layer 4 lets the same connections through.
+mod layer7;
 /// The rules around one that is asked about.
 mod near;
 /// The questions as SMT-LIB text.

@@ -10,6 +10,7 @@ use policyc_ir::cidr::Cidr;
 use policyc_ir::label::{
     CLUSTER, Key, Labels, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT, Source,
 };
+use policyc_ir::model::request::{Answer, Request};
 use policyc_ir::model::{Conflict, Flow, Model, Verdict};
 use policyc_ir::resolve::{Resolved, selects};
 use policyc_ir::rule::{Builder, Direction, Peer, Peers, Rule, RuleSet, Subject};
@@ -29,6 +30,14 @@ pub(crate) struct Library<'a> {
     by_namespace: BTreeMap<Option<&'a str>, Vec<Class>>,
     /// Directions in which no two rules can exclude each other.
     harmonious: Vec<Direction>,
+}
+
+/// What alone is asked of a stage.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    direction: Direction,
+    /// Rules that are left out.
+    without: &'a [RuleId],
 }
 
 /// Rules of one subject. The first stands for all where a subject is asked for.
@@ -61,11 +70,14 @@ impl<'a> Library<'a> {
 
     /// The rules that select one of these endpoints, as a set of their own, and their ids in this one. Given a
     /// direction, those of the other one only if they may leave the endpoint without a policy.
-    fn of(&self, endpoints: &[Endpoint], asked: Option<Direction>) -> (RuleSet, Vec<RuleId>) {
+    fn of(&self, endpoints: &[Endpoint], asked: Option<Asked<'_>>) -> (RuleSet, Vec<RuleId>) {
         let counts = |id: &RuleId| {
             let direction = self.rules.rule(*id).map(|rule| rule.direction);
             let idle = |direction| self.harmonious.contains(&direction);
-            asked.is_none() || direction == asked || !direction.is_some_and(idle)
+            asked.is_none_or(|asked| {
+                (direction == Some(asked.direction) || !direction.is_some_and(idle))
+                    && !asked.without.contains(id)
+            })
         };
         let key = Key::new(Source::K8s, NAMESPACE);
         let mut ids = Vec::new();
@@ -155,24 +167,26 @@ impl<'a> Stage<'a> {
         Self::set(library, witness, destination, None)
     }
 
-    /// The same where only the policy of the first side in a direction will be asked.
+    /// The same where only the policy of the first side in a direction will be asked, some rules left out.
     pub(crate) fn of_subject(
         library: &Library<'a>,
         witness: &Witness,
         direction: Direction,
+        without: &[RuleId],
     ) -> Self {
         let destination = match direction {
             Direction::Ingress => Seat::First,
             Direction::Egress => Seat::Second,
         };
-        Self::set(library, witness, destination, Some(direction))
+        let asked = Asked { direction, without };
+        Self::set(library, witness, destination, Some(asked))
     }
 
     fn set(
         library: &Library<'a>,
         witness: &Witness,
         destination: Seat,
-        asked: Option<Direction>,
+        asked: Option<Asked<'_>>,
     ) -> Self {
         let mut stage = Self {
             settings: library.settings,
@@ -334,6 +348,36 @@ impl<'a> Stage<'a> {
         identity
     }
 
+    fn flow(&self, witness: &Witness, seat: Seat, direction: Direction) -> Option<Flow> {
+        let [first, second] = self.endpoints;
+        let [first_identity, second_identity] = self.identities;
+        let (subject, peer) = match seat {
+            Seat::First => (first?, second_identity),
+            Seat::Second => (second?, first_identity),
+        };
+        Some(Flow {
+            subject,
+            direction,
+            peer,
+            protocol: witness.protocol,
+            port: witness.port,
+        })
+    }
+
+    /// Whether a request over the flow gets past the policy of the first party. `None` if that party has no policy.
+    pub(crate) fn request(
+        &self,
+        witness: &Witness,
+        direction: Direction,
+        request: &Request,
+    ) -> Option<Answer> {
+        let flow = self.flow(witness, Seat::First, direction)?;
+        let resolved = Resolved::new(&self.rules, &self.universe);
+        let model = Model::build(&resolved, self.settings);
+        let conflict = model.policy_of(flow.subject)?.conflict;
+        conflict.is_none().then(|| model.request(&flow, request))
+    }
+
     /// What the policy of the party in a seat says of the flow. `None` if that party has no policy.
     pub(crate) fn judge(
         &self,
@@ -341,19 +385,8 @@ impl<'a> Stage<'a> {
         seat: Seat,
         direction: Direction,
     ) -> Option<Judgement> {
-        let [first, second] = self.endpoints;
-        let [first_identity, second_identity] = self.identities;
-        let (subject, peer) = match seat {
-            Seat::First => (first?, second_identity),
-            Seat::Second => (second?, first_identity),
-        };
-        let flow = Flow {
-            subject,
-            direction,
-            peer,
-            protocol: witness.protocol,
-            port: witness.port,
-        };
+        let flow = self.flow(witness, seat, direction)?;
+        let subject = flow.subject;
         let resolved = Resolved::new(&self.rules, &self.universe);
         let model = Model::build(&resolved, self.settings);
         let ports = &self.universe.endpoint(subject)?.ports;

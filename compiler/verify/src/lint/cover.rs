@@ -5,6 +5,8 @@ use policyc_ir::rule::{Peers, Rule, Services};
 
 use super::Group;
 use super::asker::Asker;
+use super::effect::has_same_effect;
+use super::example::drawn;
 use super::group::Run;
 use crate::solver::{Answer, Solver as _};
 
@@ -55,6 +57,33 @@ impl Run<'_> {
         }
         left.sort_unstable();
         Ok(Some(left))
+    }
+
+    /// Whether a rule that matches all that another matches does the same to the same flows.
+    pub(super) fn says_the_same(
+        &mut self,
+        id: RuleId,
+        rule: &Rule,
+        other: RuleId,
+    ) -> Result<bool, String> {
+        let context = self.context;
+        let Some(wider) = context.rules.rule(other) else {
+            return Ok(false);
+        };
+        let alike = has_same_effect(rule, wider)
+            && rule.default_deny == wider.default_deny
+            && !rule.unresolved;
+        if !alike {
+            return Ok(false);
+        }
+        if context.algebra.contains(rule, wider) {
+            return Ok(true);
+        }
+        let asker = self.asker();
+        let drawn = drawn(context, asker, other, wider, &[]);
+        let escapes = asker.rules.get(&id);
+        let escapes = escapes.is_some_and(|rule| drawn.iter().any(|one| !rule.matches_in(one)));
+        Ok(!escapes && self.covers(other, &[id])?)
     }
 
     /// Whether the others together match all that the rule matches.

@@ -69,24 +69,7 @@ impl Run<'_> {
         }
         let context = self.context;
         let partners = std::mem::take(&mut self.partners);
-        let asker = self.asker();
-        let Some(encoded) = asker.rules.get(&id) else {
-            return Vec::new();
-        };
-        let mut drawn = Vec::new();
-        for number in 0..DRAWS {
-            let mut musts = vec![rule];
-            if number % 2 == 1 && !partners.is_empty() {
-                let at = usize::try_from(number / 2).unwrap_or(0) % partners.len();
-                let partner = partners.get(at).and_then(|id| context.rules.rule(*id));
-                musts.extend(partner);
-            }
-            let seed = (u64::from(id.0) << 8 | number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let mut pick = Pick::Random(seed | 1);
-            let values = asker.frame.draw(context.algebra, &musts, &mut pick);
-            drawn.extend(values.filter(|values| encoded.matches_in(values)));
-        }
-        drawn
+        drawn(context, self.asker(), id, rule, &partners)
     }
 
     /// Rules that a flow which shows that a rule matters is likely to match too: those of other actions, and allows
@@ -180,12 +163,13 @@ impl Run<'_> {
     }
 
     fn judge(&self, witness: &Witness, direction: Direction) -> Result<Judgement, String> {
-        let stage = Stage::of_subject(self.context.library, witness, direction);
+        let stage = Stage::of_subject(self.context.library, witness, direction, &[]);
         let judgement = stage.judge(witness, Seat::First, direction);
         judgement.ok_or_else(|| "the example's subject has no policy".to_owned())
     }
 
-    fn flow(&mut self, wanted: &Wanted<'_>) -> Result<Option<Witness>, String> {
+    /// The flow that is wanted, if there is one.
+    pub(super) fn flow(&mut self, wanted: &Wanted<'_>) -> Result<Option<Witness>, String> {
         let found = self.values(wanted)?;
         let witness = found.map(|(frame, values)| witness::decode(&frame, &values));
         witness.transpose()
@@ -223,6 +207,33 @@ impl Run<'_> {
     }
 }
 
+/// Flows of a rule; every other one matches one of the partners too, if it can.
+pub(super) fn drawn(
+    context: &Context<'_>,
+    asker: &Asker,
+    id: RuleId,
+    rule: &Rule,
+    partners: &[RuleId],
+) -> Vec<Assignment> {
+    let Some(encoded) = asker.rules.get(&id) else {
+        return Vec::new();
+    };
+    let mut drawn = Vec::new();
+    for number in 0..DRAWS {
+        let mut musts = vec![rule];
+        if number % 2 == 1 && !partners.is_empty() {
+            let at = usize::try_from(number / 2).unwrap_or(0) % partners.len();
+            let partner = partners.get(at).and_then(|id| context.rules.rule(*id));
+            musts.extend(partner);
+        }
+        let seed = (u64::from(id.0) << 8 | number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut pick = Pick::Random(seed | 1);
+        let values = asker.frame.draw(context.algebra, &musts, &mut pick);
+        drawn.extend(values.filter(|values| encoded.matches_in(values)));
+    }
+    drawn
+}
+
 /// What came of looking for an example.
 #[derive(Debug)]
 pub(super) enum Example {
@@ -236,13 +247,15 @@ pub(super) enum Example {
 
 /// What an example should look like.
 #[derive(Default)]
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     /// Rules whose subject it is about.
-    selected: &'a [RuleId],
-    matched: &'a [RuleId],
-    avoided: &'a [RuleId],
+    pub(super) selected: &'a [RuleId],
+    /// Rules that match it.
+    pub(super) matched: &'a [RuleId],
+    /// Rules that do not.
+    pub(super) avoided: &'a [RuleId],
     /// Pairs of which no subject is selected by both.
-    apart: Vec<(RuleId, RuleId)>,
+    pub(super) apart: Vec<(RuleId, RuleId)>,
 }
 
 impl Wanted<'_> {

@@ -104,9 +104,9 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         if rule.action == Action::Allow && !near.denies.is_empty() {
-            return self.overlaps(id, rule, &near, found);
+            self.overlaps(id, rule, &near, found)?;
         }
-        Ok(())
+        self.bypass(id, rule, &near, found)
     }
 
     /// Whether rules that are asked before it or with it leave the rule no flow to decide, and its subjects are
@@ -174,7 +174,10 @@ impl<'a> Run<'a> {
     /// that nothing else restricts, which is a statement and no mistake.
     fn explain(&mut self, id: RuleId, rule: &Rule, near: &Near) -> Result<Option<Reason>, String> {
         if let Some(cover) = self.cover(id, rule, &near.deciding)? {
-            return Ok(Some(Reason::Covered { cover }));
+            return Ok(Some(match cover.as_slice() {
+                [other] if self.says_the_same(id, rule, *other)? => Reason::Same { other: *other },
+                _ => Reason::Covered { cover },
+            }));
         }
         let localhost =
             self.context.algebra.only_host(rule) && rule.direction == Direction::Ingress;
@@ -200,7 +203,10 @@ impl<'a> Run<'a> {
         let context = self.context;
         // Where other rules are no part of the reason, the flow is one they leave alone.
         let avoided = match reason {
-            Reason::Covered { .. } | Reason::Denied { .. } | Reason::Later => &[],
+            Reason::Same { .. }
+            | Reason::Covered { .. }
+            | Reason::Denied { .. }
+            | Reason::Later => &[],
             _ => touching,
         };
         let (witness, judgement) = match self.example(rule, &[id], avoided)? {

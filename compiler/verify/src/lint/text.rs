@@ -2,6 +2,7 @@
 
 use policyc_diag::{Diagnostic, Severity, codes};
 use policyc_ir::RuleId;
+use policyc_ir::model::request::Request;
 use policyc_ir::model::{Reason as Decided, Verdict};
 use policyc_ir::port::Ports;
 use policyc_ir::rule::{Action, Rule, RuleSet, Services};
@@ -15,6 +16,11 @@ pub(super) const SHOWN: usize = 3;
 /// Why a rule never matters.
 #[derive(Clone, Debug)]
 pub(super) enum Reason {
+    /// Another rule does the same to the same flows.
+    Same {
+        /// The other.
+        other: RuleId,
+    },
     /// Others match all that it matches.
     Covered {
         /// The fewest others.
@@ -45,6 +51,7 @@ impl Reason {
         } = judgement;
         let matched = |cover: &[RuleId]| cover.iter().any(|id| matching.contains(id));
         let agrees = match self {
+            Self::Same { other } => matched(&[*other]),
             Self::Covered { cover } => matched(cover),
             // Denies of earlier levels, which are no part of the cover, may have the word for some of its flows.
             Self::Denied { cover, .. } => !verdict.allowed && matched(cover),
@@ -71,6 +78,7 @@ pub(super) fn needless(
         );
     };
     let diagnostic = match reason {
+        Reason::Same { other } => same(rules, id, rule, *other),
         Reason::Covered { cover } => covered(rules, id, rule, cover),
         Reason::Denied { cover, matters } => denied(rules, id, rule, cover, *matters),
         Reason::AllowedAnyway => anyway(
@@ -112,12 +120,78 @@ pub(super) fn needless(
         "denied"
     };
     let decision = match reason {
-        Reason::Covered { .. } | Reason::Denied { .. } => {
+        Reason::Same { .. } | Reason::Covered { .. } | Reason::Denied { .. } => {
             decision(rules, &judgement.verdict, Some(id))
         }
         _ => format!("{done} with this rule and without it"),
     };
     diagnostic.note(format!("for example: {shown}: {decision}"))
+}
+
+fn same(rules: &RuleSet, id: RuleId, rule: &Rule, other: RuleId) -> Diagnostic {
+    let (name, first) = (rules.name(id), rules.name(other));
+    let message = format!("`{name}` says the same as `{first}`");
+    let diagnostic = Diagnostic::new(codes::DUPLICATE_RULE, message)
+        .label(rule.origin.span, "the same once more");
+    let diagnostic = match rules.rule(other) {
+        Some(other) => diagnostic.label(other.origin.span, format!("`{first}` says it already")),
+        None => diagnostic,
+    };
+    diagnostic.help("remove one of them")
+}
+
+/// A request that passes though a rule means to refuse it.
+#[derive(Debug)]
+pub(super) struct Slip {
+    /// The connection.
+    pub(super) witness: Witness,
+    /// The request.
+    pub(super) request: Request,
+}
+
+/// The finding for a rule beside plain allows that let requests through. `whole`: those of all its connections.
+pub(super) fn pointless(
+    rules: &RuleSet,
+    id: RuleId,
+    by: &[RuleId],
+    whole: bool,
+    slip: &Slip,
+) -> Diagnostic {
+    let (name, first) = (rules.name(id), by.first().map(|id| rules.name(*id)));
+    let by_whom = match (by, first) {
+        ([_], Some(first)) => format!("`{first}` allows"),
+        _ => format!("{} plain allows together allow", by.len()),
+    };
+    let (message, label) = if whole {
+        let message = format!(
+            "`{name}` refuses no request: {by_whom} the same connections, whatever they carry"
+        );
+        (message, "what this asks of requests holds for none")
+    } else {
+        let message = format!(
+            "`{name}` refuses requests only in part: {by_whom} some of its connections, whatever they carry"
+        );
+        (message, "what this asks of requests does not hold for all")
+    };
+    let mut diagnostic = Diagnostic::new(codes::POINTLESS_L7, message);
+    if !whole {
+        diagnostic.severity = Severity::Note;
+    }
+    let rule = rules.rule(id);
+    if let Some(rule) = rule {
+        let shown = slip.witness.show(rule.direction);
+        let request = super::layer7::show(&slip.request);
+        diagnostic = diagnostic
+            .label(rule.origin.span, label)
+            .note(format!("for example: {shown}: {request} passes"));
+    }
+    let part = if whole && by.len() == 1 {
+        ""
+    } else {
+        "part of "
+    };
+    name_part(diagnostic, rules, by, part)
+        .help("narrow the plain allow, or drop these requirements if all requests may pass")
 }
 
 fn covered(rules: &RuleSet, id: RuleId, rule: &Rule, cover: &[RuleId]) -> Diagnostic {
