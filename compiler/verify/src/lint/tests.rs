@@ -28,6 +28,9 @@ use crate::tiny::{
     leveled, of_nodes, outcomes, settings, team, universes,
 };
 
+/// What reports say of rules, against every flow of tiny universes.
+mod reports;
+
 /// What solver and enumeration say of one rule: whether it matters.
 type Pair = (bool, bool);
 
@@ -186,7 +189,8 @@ proptest! {
         let before = outcomes(&rules, &universes, direction);
         let conflict = before.iter().any(|(conflict, ..)| *conflict);
         prop_assert!(conflict || report.stats.undecided == 0);
-        let gone = of(codes::SHADOWED_RULE);
+        let mut gone = of(codes::SHADOWED_RULE);
+        gone.append(&mut of(codes::DUPLICATE_RULE));
         let after = outcomes(&build(&drafts, direction, &gone), &universes, direction);
         prop_assert_eq!(before, after, "removing {:?} changes nothing", gone);
         for id in of(codes::DENIED_RULE) {

@@ -13,6 +13,9 @@ use crate::witness::Witness;
 /// How many other rules a finding names.
 pub(super) const SHOWN: usize = 3;
 
+/// How many more it lists by name alone.
+const LISTED: usize = 30;
+
 /// Why a rule never matters.
 #[derive(Clone, Debug)]
 pub(super) enum Reason {
@@ -304,13 +307,26 @@ fn name_part(
     named: &[RuleId],
     part: &str,
 ) -> Diagnostic {
-    for id in named.iter().take(2 * SHOWN) {
+    let (first, rest) = named.split_at(named.len().min(2 * SHOWN));
+    for id in first {
         if let Some(rule) = rules.rule(*id) {
             let text = format!("`{}` {} {part}it", rules.name(*id), verb(rule.action));
             diagnostic = diagnostic.label(rule.origin.span, text);
         }
     }
-    diagnostic
+    let names: Vec<_> = rest
+        .iter()
+        .take(LISTED)
+        .map(|id| format!("`{}`", rules.name(*id)))
+        .collect();
+    match rest.len().saturating_sub(names.len()) {
+        _ if names.is_empty() => diagnostic,
+        0 => diagnostic.note(format!("together with {}", names.join(", "))),
+        more => diagnostic.note(format!(
+            "together with {} and {more} more",
+            names.join(", ")
+        )),
+    }
 }
 
 const fn verb(action: Action) -> &'static str {
