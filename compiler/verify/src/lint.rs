@@ -40,6 +40,8 @@ mod layer7;
 mod near;
 /// The questions as SMT-LIB text.
 pub(crate) mod questions;
+/// What is said of a rule, with a flow that shows it.
+mod report;
 /// What people read.
 mod text;
 
@@ -83,6 +85,24 @@ pub(crate) struct Found {
     stats: Stats,
 }
 
+impl Found {
+    fn add(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+        self.needless.extend(other.needless);
+        self.stats += other.stats;
+        for (conflict, witness) in other.conflicts {
+            self.conflicts.entry(conflict).or_insert(witness);
+        }
+    }
+
+    /// The solver gave up on a rule.
+    fn undecided(&mut self, context: &Context<'_>, id: RuleId, why: &str) {
+        self.stats.undecided += 1;
+        let diagnostic = text::undecided(context.rules, id, why);
+        self.findings.push(diagnostic);
+    }
+}
+
 /// All lints.
 pub(crate) fn run(
     rules: &RuleSet,
@@ -122,20 +142,17 @@ pub(crate) fn run(
     } else {
         (ask(Direction::Ingress), ask(Direction::Egress))
     };
-    let mut conflicts = BTreeMap::new();
+    let mut all = Found::default();
     for found in std::iter::once(conflict::run(&context, &clashing))
         .chain(ingress)
         .chain(egress)
     {
-        report.findings.extend(found.findings);
-        report.stats += found.stats;
-        for (conflict, witness) in found.conflicts {
-            conflicts.entry(conflict).or_insert(witness);
-        }
+        all.add(found);
     }
-    report
-        .findings
-        .extend(conflict::findings(&context, &conflicts));
+    report.findings.extend(all.findings);
+    report.stats += all.stats;
+    let conflicts = conflict::findings(&context, &all.conflicts);
+    report.findings.extend(conflicts);
     if report.stats.undecided > 0 && context.is_late() {
         let message = format!(
             "the time limit of {} s was reached, so {} rules were not checked",

@@ -156,7 +156,7 @@ pub(crate) fn compatible(left: &Asked, right: &Asked) -> bool {
     left.iter().all(|(name, values)| {
         let at = right.binary_search_by(|(other, _)| other.cmp(name));
         let other = at.ok().and_then(|at| right.get(at));
-        other.is_none_or(|(_, other)| !values.meet(other).is_empty())
+        other.is_none_or(|(_, other)| values.meets(other))
     })
 }
 

@@ -41,9 +41,7 @@ pub(super) fn run(context: &Context<'_>, pairs: &BTreeSet<(RuleId, RuleId)>) -> 
         if context.is_late() {
             found.stats.undecided += 1;
         } else if let Err(why) = run.conflict(one, other) {
-            found.stats.undecided += 1;
-            let diagnostic = super::text::undecided(context.rules, other, &why);
-            found.findings.push(diagnostic);
+            found.undecided(context, other, &why);
         }
     }
     found.stats.questions = run.questions;

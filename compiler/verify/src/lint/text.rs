@@ -47,6 +47,14 @@ pub(super) enum Reason {
 }
 
 impl Reason {
+    /// Whether an example is to be a flow that other rules leave alone, since they are no part of the reason.
+    pub(super) const fn avoids(&self) -> bool {
+        matches!(
+            self,
+            Self::AllowedAnyway | Self::Localhost | Self::DeniedAnyway
+        )
+    }
+
     /// Whether the model's judgement of a flow that the rule matches agrees.
     pub(super) fn fits(&self, id: RuleId, judgement: &Judgement) -> bool {
         let Judgement {
