@@ -148,7 +148,8 @@ pub enum Stage {
     Resolve,
     /// What applies to each pod.
     Model,
-    /// What the solver is asked, as SMT-LIB.
+    /// What the solver may be asked about rules, as SMT-LIB.
+    #[value(alias = "smt2")]
     Verify,
     /// Tables, endpoints, addresses.
     Lower,

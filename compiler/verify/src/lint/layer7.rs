@@ -4,9 +4,9 @@
 //! The DNS proxy knows the rules of one port only. The model says which requests pass, and each finding shows one.
 
 use policyc_ir::RuleId;
-use policyc_ir::l7::Parser;
+use policyc_ir::l7::{Auth, Parser};
 use policyc_ir::model::request::{Answer, Request};
-use policyc_ir::rule::{Action, Rule, Services};
+use policyc_ir::rule::{Action, Rule, RuleSet, Services};
 
 use super::Found;
 use super::example::Wanted;
@@ -39,8 +39,7 @@ impl Run<'_> {
         if requests.is_empty() || rule.action != Action::Allow {
             return Ok(());
         }
-        let mut plain = near.touching.clone();
-        plain.retain(|other| rules.rule(*other).is_some_and(|other| opens(rule, other)));
+        let plain = plain(rules, rule, near);
         if plain.is_empty() {
             return Ok(());
         }
@@ -116,12 +115,20 @@ struct Around<'a> {
     plain: &'a [RuleId],
 }
 
+/// The allows that may let requests through which the rule would refuse.
+pub(super) fn plain(rules: &RuleSet, rule: &Rule, near: &Near) -> Vec<RuleId> {
+    let mut plain = near.touching.clone();
+    plain.retain(|other| {
+        rule.l7.is_some() && rules.rule(*other).is_some_and(|other| opens(rule, other))
+    });
+    plain
+}
+
 /// Whether an allow may let requests through that the rule would refuse.
 fn opens(rule: &Rule, other: &Rule) -> bool {
-    let asks = other.auth.is_some() && other.auth != rule.auth;
     other.action == Action::Allow
         && other.l7.is_none()
-        && !asks
+        && other.auth != Some(Auth::AlwaysFail)
         && !other.unresolved
         && other.level <= rule.level
 }

@@ -15,6 +15,11 @@ use proptest::prelude::*;
 use crate::Options;
 use crate::tiny::{Draft, build, demanding, direction, draft, flows, leveled, settings, universes};
 
+/// Some of the universes, where flows are many and questions slow.
+fn few() -> Vec<Universe> {
+    universes().into_iter().step_by(6).collect()
+}
+
 /// The rules that a finding shows, the one it is about first.
 fn shown(finding: &Diagnostic) -> Vec<RuleId> {
     let spans = finding.labels.iter().map(|label| label.span);
@@ -177,8 +182,8 @@ fn layer7_is_right(
             let Some(request) = odd(&said.rules, *id) else {
                 continue;
             };
-            let passes = judged.model.request(judged.flow, &request) == Answer::Passed;
-            if whole.contains(id) && !passes {
+            let passes = || judged.model.request(judged.flow, &request) == Answer::Passed;
+            if whole.contains(id) && !passes() {
                 wrong = Some(format!(
                     "{id:?} refuses something after all: {:?}",
                     judged.flow
@@ -191,7 +196,7 @@ fn layer7_is_right(
                 said.rules.rule(*id).unwrap().l7.as_ref().unwrap().parser() == Some(Parser::Dns);
             let deciding = verdict.rules.contains(id) || !dns;
             let plain = by_plain && judged.matching.len() > 1 && deciding;
-            if plain && passes && !spoken.contains(id) && watches(said, *id) {
+            if plain && !spoken.contains(id) && watches(said, *id) && passes() {
                 wrong = Some(format!("nothing is said of {id:?}: {:?}", judged.flow));
             }
         }
@@ -261,7 +266,7 @@ proptest! {
         direction in direction(),
     ) {
         let said = Said::of(&drafts, direction);
-        let universes = universes();
+        let universes = few();
         let right = layer7_is_right(&said, &universes, direction)
             .and_then(|()| conflicts_are_right(&said, &universes));
         prop_assert!(right.is_ok(), "{right:?}");
@@ -280,7 +285,7 @@ proptest! {
             drafts.push(copy);
         }
         let said = Said::of(&drafts, direction);
-        let universes = universes();
+        let universes = few();
         let before = crate::tiny::outcomes(&said.rules, &universes, direction);
         for finding in said.with(codes::DUPLICATE_RULE) {
             for id in shown(finding) {
@@ -294,6 +299,9 @@ proptest! {
         let copied = said.with(codes::DUPLICATE_RULE).count();
         let spoken: BTreeSet<_> = said.findings.iter().map(|one| shown(one)[0]).collect();
         let last = RuleId::at(drafts.len() - 1);
-        prop_assert!(conflicts || copied > 0 || spoken.contains(&last), "the copy is found");
+        let mut means = false;
+        judged(&said.rules, &universes, direction, |one| means |= one.matching.contains(&last));
+        let found = copied > 0 || spoken.contains(&last);
+        prop_assert!(conflicts || !means || found, "the copy is found");
     }
 }
