@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use policyc_diag::Diagnostic;
@@ -49,6 +50,9 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+/// After how many rules progress is told.
+const TICK: usize = 32;
+
 /// What every question needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
@@ -58,12 +62,22 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) options: &'a Options,
     pub(crate) deadline: Option<Instant>,
+    /// How many rules have been asked about.
+    pub(crate) done: &'a AtomicUsize,
 }
 
 impl Context<'_> {
     pub(crate) fn is_late(&self) -> bool {
         self.deadline
             .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// One more rule has been asked about.
+    fn tick(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(progress) = self.options.progress.filter(|_| done.is_multiple_of(TICK)) {
+            progress(done, self.rules.rules().len());
+        }
     }
 }
 
@@ -133,6 +147,7 @@ pub(crate) fn run(
         settings,
         options,
         deadline,
+        done: &AtomicUsize::new(0),
     };
     // A thread costs a solver context, which a few rules are not worth.
     let parallel = rules.rules().len() > 64;

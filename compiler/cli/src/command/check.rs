@@ -8,7 +8,7 @@ use policyc_ir::model::Model;
 use policyc_ir::policy::Reading;
 use policyc_ir::resolve::Resolved;
 use policyc_ir::settings::Settings;
-use policyc_verify::{Options, Stats};
+use policyc_verify::{Limits, Options, Stats};
 
 use crate::args::{Check, Stage};
 use crate::command::emit;
@@ -43,7 +43,11 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     front.diagnostics.extend(beyond);
     let options = Options {
         total: Duration::from_secs(args.deadline),
-        ..Options::default()
+        limits: Limits {
+            time: Duration::from_secs(args.per_question),
+            ..Limits::default()
+        },
+        progress: Some(output::progress),
     };
     let report = policyc_verify::check(&front.rules, &settings, &options);
     let findings = with_conflicts(report.findings, conflicts);

@@ -26,6 +26,7 @@ pub(super) fn run(context: &Context<'_>, group: &Group, gone: &BTreeSet<RuleId>)
             continue;
         };
         found.stats.subjects += 1;
+        context.tick();
         if context.is_late() {
             found.stats.undecided += 1;
             continue;

@@ -1,6 +1,7 @@
 //! The questions as SMT-LIB text.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicUsize;
 
 use policyc_ir::RuleId;
 use policyc_ir::rule::{Action, Direction, Rule, RuleSet};
@@ -40,6 +41,7 @@ pub fn questions(rules: &RuleSet, settings: &Settings) -> Vec<Question> {
         settings,
         options: &Options::default(),
         deadline: None,
+        done: &AtomicUsize::new(0),
     };
     let mut asked: BTreeMap<RuleId, Vec<Question>> = BTreeMap::new();
     for direction in Direction::BOTH {

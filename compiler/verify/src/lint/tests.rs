@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use policyc_diag::codes;
 use policyc_ir::label::NAMESPACE;
@@ -48,6 +49,7 @@ fn both(drafts: &[Draft], direction: Direction, universes: &[Universe]) -> Vec<P
         settings: &settings,
         options: &options,
         deadline: None,
+        done: &AtomicUsize::new(0),
     };
     let before = all_verdicts(&rules, universes, direction);
     let (nodes, pods): (Vec<_>, Vec<_>) = rules.iter().partition(|(_, rule)| rule.subject.node);
