@@ -148,7 +148,8 @@ pub enum Stage {
     Resolve,
     /// What applies to each pod.
     Model,
-    /// What the solver is asked, as SMT-LIB.
+    /// What the solver may be asked about rules, as SMT-LIB.
+    #[value(alias = "smt2")]
     Verify,
     /// Tables, endpoints, addresses.
     Lower,
@@ -178,6 +179,9 @@ pub struct Check {
     /// Seconds for all questions to the solver together.
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     pub(crate) deadline: u64,
+    /// Seconds for one question to the solver.
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    pub(crate) per_question: u64,
     #[command(flatten)]
     pub(crate) cluster: Cluster,
 }

@@ -1,6 +1,9 @@
 //! The only place that prints.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use policyc_diag::{Diagnostic, Severity, SourceMap, codes, render};
 
@@ -20,7 +23,23 @@ pub(crate) fn complain(message: &str) {
 /// Writes a remark to standard error, if a person is watching.
 pub(crate) fn remark(message: &str) {
     if std::io::stderr().is_terminal() {
-        let _ = writeln!(std::io::stderr().lock(), "{message}");
+        let _ = writeln!(std::io::stderr().lock(), "\r{message}\x1b[K");
+    }
+}
+
+/// Shows how far long work has come, if a person is watching: after a second, and then a few times each second.
+pub(crate) fn progress(done: usize, total: usize) {
+    static START: OnceLock<Instant> = OnceLock::new();
+    static SHOWN: AtomicU64 = AtomicU64::new(0);
+    let tenths = START.get_or_init(Instant::now).elapsed().as_millis() / 100;
+    let tenths = u64::try_from(tenths).unwrap_or(u64::MAX);
+    let due = tenths >= SHOWN.load(Ordering::Relaxed).saturating_add(3).max(10);
+    if due && std::io::stderr().is_terminal() {
+        SHOWN.store(tenths, Ordering::Relaxed);
+        let mut stderr = std::io::stderr().lock();
+        // The line is written over by the next one and by whatever follows.
+        let _ = write!(stderr, "\r{done} of {total} rules asked about\x1b[K\r");
+        let _ = stderr.flush();
     }
 }
 

@@ -139,6 +139,8 @@ codes! {
     ALLOW_DENY_OVERLAP 1004 "W" "allow-deny-overlap" Note "0.1.0" "an allow that a deny defeats for part of its flows";
     SELECTS_NO_POD 1005 "W" "selects-no-pod" Warning "0.1.0" "a policy that selects nothing in the inventory";
     DANGLING_PEER 1006 "W" "dangling-peer" Warning "0.1.0" "a peer selector that matches nothing in the inventory";
+    POINTLESS_L7 1007 "W" "pointless-l7" Warning "0.1.0" "layer 7 rules that refuse nothing, because a plain allow lets the same connections through";
+    DUPLICATE_RULE 1008 "W" "duplicate-rule" Warning "0.1.0" "a rule that says the same as another";
     ICMP_TYPE_ZERO 1010 "W" "icmp-type-zero" Warning "0.1.0" "an ICMP echo reply rule that covers every ICMP type";
     PORT_ZERO_RANGE 1011 "W" "port-zero-range" Warning "0.1.0" "a range from port 0, which means every port";
     END_PORT_BELOW 1012 "W" "end-port-below-port" Warning "0.1.0" "an `endPort` below `port`, which is ignored";

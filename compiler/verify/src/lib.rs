@@ -46,6 +46,8 @@ pub struct Options {
     pub limits: Limits,
     /// Time for all questions together. What is left then is reported as undecided.
     pub total: Duration,
+    /// Told now and then how many of how many rules have been asked about.
+    pub progress: Option<fn(usize, usize)>,
 }
 
 impl Default for Options {
@@ -53,6 +55,7 @@ impl Default for Options {
         Self {
             limits: Limits::default(),
             total: Duration::from_mins(2),
+            progress: None,
         }
     }
 }

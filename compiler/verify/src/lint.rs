@@ -6,20 +6,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use policyc_diag::Diagnostic;
 use policyc_ir::RuleId;
+use policyc_ir::model::Conflict;
 use policyc_ir::rule::{Direction, RuleSet};
 use policyc_ir::settings::{Enforcement, Settings};
 use rayon::prelude::*;
 
 use crate::algebra::overlap::Algebra;
 use crate::replay::Library;
+use crate::witness::Witness;
 use crate::{Options, Report, Stats};
 
 /// A solver that knows a group's rules, and the terms it is asked about.
 mod asker;
+/// Rules that exclude each other, so that Cilium has no policy for the pods that both select.
+mod conflict;
 /// Which rules together match all that another matches.
 mod cover;
 /// What an allow does beyond letting flows pass: layer 7 and authentication.
@@ -30,16 +35,23 @@ mod example;
 mod group;
 /// Selectors that nothing possible matches.
 mod impossible;
+/// Layer 7 rules that restrict nothing, because layer 4 lets the same connections through.
+mod layer7;
 /// The rules around one that is asked about.
 mod near;
 /// The questions as SMT-LIB text.
 pub(crate) mod questions;
+/// What is said of a rule, with a flow that shows it.
+mod report;
 /// What people read.
 mod text;
 
 /// The solver's answers against trying every flow of tiny universes.
 #[cfg(test)]
 mod tests;
+
+/// After how many rules progress is told.
+const TICK: usize = 32;
 
 /// What every question needs.
 #[derive(Clone, Copy, Debug)]
@@ -50,12 +62,22 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) options: &'a Options,
     pub(crate) deadline: Option<Instant>,
+    /// How many rules have been asked about.
+    pub(crate) done: &'a AtomicUsize,
 }
 
 impl Context<'_> {
     pub(crate) fn is_late(&self) -> bool {
         self.deadline
             .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// One more rule has been asked about.
+    fn tick(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(progress) = self.options.progress.filter(|_| done.is_multiple_of(TICK)) {
+            progress(done, self.rules.rules().len());
+        }
     }
 }
 
@@ -73,7 +95,26 @@ pub(crate) struct Group {
 pub(crate) struct Found {
     findings: Vec<Diagnostic>,
     needless: Vec<RuleId>,
+    conflicts: BTreeMap<Conflict, Witness>,
     stats: Stats,
+}
+
+impl Found {
+    fn add(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+        self.needless.extend(other.needless);
+        self.stats += other.stats;
+        for (conflict, witness) in other.conflicts {
+            self.conflicts.entry(conflict).or_insert(witness);
+        }
+    }
+
+    /// The solver gave up on a rule.
+    fn undecided(&mut self, context: &Context<'_>, id: RuleId, why: &str) {
+        self.stats.undecided += 1;
+        let diagnostic = text::undecided(context.rules, id, why);
+        self.findings.push(diagnostic);
+    }
 }
 
 /// All lints.
@@ -83,16 +124,22 @@ pub(crate) fn run(
     options: &Options,
     deadline: Option<Instant>,
 ) -> Report {
-    let algebra = Algebra::new(rules);
+    let algebra = Algebra::new(rules, settings);
     let mut report = Report {
-        findings: impossible::findings(&algebra, settings),
+        findings: impossible::findings(&algebra),
         stats: Stats::default(),
     };
     // Where nothing is enforced no rule matters, and there is nothing to say about any of them.
     if settings.enforcement == Enforcement::Never {
         return report;
     }
-    let library = Library::new(rules, settings);
+    let clashing = conflict::pairs(&algebra);
+    let mut library = Library::new(rules, settings);
+    let harmonious = |direction: &Direction| {
+        let of = |id| rules.rule(id).map(|rule| rule.direction);
+        !clashing.iter().any(|(one, _)| of(*one) == Some(*direction))
+    };
+    library.set_harmonious(Direction::BOTH.into_iter().filter(harmonious).collect());
     let context = Context {
         rules,
         algebra: &algebra,
@@ -100,6 +147,7 @@ pub(crate) fn run(
         settings,
         options,
         deadline,
+        done: &AtomicUsize::new(0),
     };
     // A thread costs a solver context, which a few rules are not worth.
     let parallel = rules.rules().len() > 64;
@@ -109,10 +157,17 @@ pub(crate) fn run(
     } else {
         (ask(Direction::Ingress), ask(Direction::Egress))
     };
-    for found in ingress.into_iter().chain(egress) {
-        report.findings.extend(found.findings);
-        report.stats += found.stats;
+    let mut all = Found::default();
+    for found in std::iter::once(conflict::run(&context, &clashing))
+        .chain(ingress)
+        .chain(egress)
+    {
+        all.add(found);
     }
+    report.findings.extend(all.findings);
+    report.stats += all.stats;
+    let conflicts = conflict::findings(&context, &all.conflicts);
+    report.findings.extend(conflicts);
     if report.stats.undecided > 0 && context.is_late() {
         let message = format!(
             "the time limit of {} s was reached, so {} rules were not checked",

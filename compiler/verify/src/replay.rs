@@ -10,12 +10,13 @@ use policyc_ir::cidr::Cidr;
 use policyc_ir::label::{
     CLUSTER, Key, Labels, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT, Source,
 };
-use policyc_ir::model::{Flow, Model, Verdict};
+use policyc_ir::model::request::{Answer, Request};
+use policyc_ir::model::{Conflict, Flow, Model, Verdict};
 use policyc_ir::resolve::{Resolved, selects};
-use policyc_ir::rule::{Builder, Direction, Peer, Peers, Rule, RuleSet};
+use policyc_ir::rule::{Builder, Direction, Peer, Peers, Rule, RuleSet, Subject};
 use policyc_ir::settings::Settings;
 use policyc_ir::universe::{Endpoint, Identity, NamedPorts, Owner, Universe};
-use policyc_ir::{EndpointId, IdentityId, PeerId, RuleId};
+use policyc_ir::{EndpointId, IdentityId, PeerId, PolicyId, RuleId};
 
 use crate::algebra::kind::Kind;
 use crate::encode::Seat;
@@ -26,49 +27,94 @@ use crate::witness::{Address, Label, Party, Witness};
 pub(crate) struct Library<'a> {
     rules: &'a RuleSet,
     settings: &'a Settings,
-    by_namespace: BTreeMap<Option<&'a str>, Vec<RuleId>>,
+    by_namespace: BTreeMap<Option<&'a str>, Vec<Class>>,
+    /// Directions in which no two rules can exclude each other.
+    harmonious: Vec<Direction>,
 }
+
+/// What alone is asked of a stage.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    direction: Direction,
+    /// Rules that are left out.
+    without: &'a [RuleId],
+}
+
+/// Rules of one subject. The first stands for all where a subject is asked for.
+type Class = Vec<RuleId>;
 
 impl<'a> Library<'a> {
     /// Sorts the rules once for all examples.
     pub(crate) fn new(rules: &'a RuleSet, settings: &'a Settings) -> Self {
-        let mut by_namespace: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut by_subject: BTreeMap<&Subject, Class> = BTreeMap::new();
         for (id, rule) in rules.iter() {
-            let namespace = rule.subject.namespace.as_deref();
-            by_namespace.entry(namespace).or_default().push(id);
+            by_subject.entry(&rule.subject).or_default().push(id);
+        }
+        let mut by_namespace: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (subject, class) in by_subject {
+            let namespace = subject.namespace.as_deref();
+            by_namespace.entry(namespace).or_default().push(class);
         }
         Self {
             rules,
             settings,
             by_namespace,
+            harmonious: Vec::new(),
         }
     }
 
-    /// The rules that select one of these endpoints, as a set of their own, and their ids in this one.
-    fn of(&self, endpoints: &[Endpoint]) -> (RuleSet, Vec<RuleId>) {
+    /// Says in which directions no two rules can exclude each other, so that they have no say beyond their own.
+    pub(crate) fn set_harmonious(&mut self, directions: Vec<Direction>) {
+        self.harmonious = directions;
+    }
+
+    /// The rules that select one of these endpoints, as a set of their own, and their ids in this one. Given a
+    /// direction, those of the other one only if they may leave the endpoint without a policy.
+    fn of(&self, endpoints: &[Endpoint], asked: Option<Asked<'_>>) -> (RuleSet, Vec<RuleId>) {
+        let counts = |id: &RuleId| {
+            let direction = self.rules.rule(*id).map(|rule| rule.direction);
+            let idle = |direction| self.harmonious.contains(&direction);
+            asked.is_none_or(|asked| {
+                (direction == Some(asked.direction) || !direction.is_some_and(idle))
+                    && !asked.without.contains(id)
+            })
+        };
         let key = Key::new(Source::K8s, NAMESPACE);
         let mut ids = Vec::new();
         for endpoint in endpoints {
             let namespace = endpoint.labels.get(&key).map(|namespace| &**namespace);
             let own = namespace.and_then(|name| self.by_namespace.get(&Some(name)));
             let wide = self.by_namespace.get(&None);
-            let near = own.into_iter().chain(wide).flatten().copied();
-            ids.extend(near.filter(|id| {
-                let rule = self.rules.rule(*id);
+            let near = own.into_iter().chain(wide).flatten();
+            let selecting = near.filter(|class| {
+                let rule = class.first().and_then(|id| self.rules.rule(*id));
                 rule.is_some_and(|rule| selects(self.rules, rule, endpoint))
-            }));
+            });
+            ids.extend(selecting.flatten().copied().filter(counts));
         }
         ids.sort_unstable();
         ids.dedup();
         let mut builder = Builder::new();
+        let mut policies = BTreeMap::new();
         for rule in ids.iter().filter_map(|id| self.rules.rule(*id)) {
-            self.copy(&mut builder, rule);
+            self.copy(&mut builder, &mut policies, rule);
         }
         (builder.finish(), ids)
     }
 
-    fn copy(&self, builder: &mut Builder, rule: &Rule) {
+    fn copy(
+        &self,
+        builder: &mut Builder,
+        policies: &mut BTreeMap<PolicyId, PolicyId>,
+        rule: &Rule,
+    ) {
         let mut rule = rule.clone();
+        // The names of policies decide the order in which their rules are merged.
+        let policy = rule.origin.policy;
+        if let Some(known) = self.rules.policies().get(policy.index()) {
+            let add = || builder.policy(known.clone());
+            rule.origin.policy = *policies.entry(policy).or_insert_with(add);
+        }
         rule.subject.selector =
             builder.selector(self.rules.selector(rule.subject.selector).clone());
         let mut peers = |list: &mut Vec<PeerId>| {
@@ -111,11 +157,37 @@ pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
     /// Every rule that matches the flow, in order.
     pub(crate) matching: Vec<RuleId>,
+    /// Rules of the subject that exclude each other, so that it has no policy.
+    pub(crate) conflict: Option<Conflict>,
 }
 
 impl<'a> Stage<'a> {
     /// Puts an example's parties into a universe. The destination of the flow declares the named ports.
     pub(crate) fn new(library: &Library<'a>, witness: &Witness, destination: Seat) -> Self {
+        Self::set(library, witness, destination, None)
+    }
+
+    /// The same where only the policy of the first side in a direction will be asked, some rules left out.
+    pub(crate) fn of_subject(
+        library: &Library<'a>,
+        witness: &Witness,
+        direction: Direction,
+        without: &[RuleId],
+    ) -> Self {
+        let destination = match direction {
+            Direction::Ingress => Seat::First,
+            Direction::Egress => Seat::Second,
+        };
+        let asked = Asked { direction, without };
+        Self::set(library, witness, destination, Some(asked))
+    }
+
+    fn set(
+        library: &Library<'a>,
+        witness: &Witness,
+        destination: Seat,
+        asked: Option<Asked<'_>>,
+    ) -> Self {
         let mut stage = Self {
             settings: library.settings,
             rules: RuleSet::default(),
@@ -139,8 +211,9 @@ impl<'a> Stage<'a> {
         };
         let endpoints = [(Seat::First, first), (Seat::Second, second)]
             .map(|(seat, party)| stage.endpoint(party, of(seat)));
-        let known: Vec<_> = endpoints.iter().flatten().cloned().collect();
-        (stage.rules, stage.ids) = library.of(&known);
+        let known = endpoints.iter().take(if asked.is_some() { 1 } else { 2 });
+        let known: Vec<_> = known.flatten().cloned().collect();
+        (stage.rules, stage.ids) = library.of(&known, asked);
         let [first_endpoint, second_endpoint] = endpoints;
         let (identity, endpoint) = stage.place(first, first_endpoint);
         let (other_identity, other_endpoint) = stage.place(second, second_endpoint);
@@ -275,6 +348,36 @@ impl<'a> Stage<'a> {
         identity
     }
 
+    fn flow(&self, witness: &Witness, seat: Seat, direction: Direction) -> Option<Flow> {
+        let [first, second] = self.endpoints;
+        let [first_identity, second_identity] = self.identities;
+        let (subject, peer) = match seat {
+            Seat::First => (first?, second_identity),
+            Seat::Second => (second?, first_identity),
+        };
+        Some(Flow {
+            subject,
+            direction,
+            peer,
+            protocol: witness.protocol,
+            port: witness.port,
+        })
+    }
+
+    /// Whether a request over the flow gets past the policy of the first party. `None` if that party has no policy.
+    pub(crate) fn request(
+        &self,
+        witness: &Witness,
+        direction: Direction,
+        request: &Request,
+    ) -> Option<Answer> {
+        let flow = self.flow(witness, Seat::First, direction)?;
+        let resolved = Resolved::new(&self.rules, &self.universe);
+        let model = Model::build(&resolved, self.settings);
+        let conflict = model.policy_of(flow.subject)?.conflict;
+        conflict.is_none().then(|| model.request(&flow, request))
+    }
+
     /// What the policy of the party in a seat says of the flow. `None` if that party has no policy.
     pub(crate) fn judge(
         &self,
@@ -282,24 +385,21 @@ impl<'a> Stage<'a> {
         seat: Seat,
         direction: Direction,
     ) -> Option<Judgement> {
-        let [first, second] = self.endpoints;
-        let [first_identity, second_identity] = self.identities;
-        let (subject, peer) = match seat {
-            Seat::First => (first?, second_identity),
-            Seat::Second => (second?, first_identity),
-        };
-        let flow = Flow {
-            subject,
-            direction,
-            peer,
-            protocol: witness.protocol,
-            port: witness.port,
-        };
+        let flow = self.flow(witness, seat, direction)?;
+        let subject = flow.subject;
         let resolved = Resolved::new(&self.rules, &self.universe);
         let model = Model::build(&resolved, self.settings);
         let ports = &self.universe.endpoint(subject)?.ports;
-        let applied = model.policy_of(subject)?.direction(direction);
+        let policy = model.policy_of(subject)?;
+        let applied = policy.direction(direction);
         let outside = |id: &RuleId| self.ids.get(id.index()).copied();
+        let conflict = policy.conflict.and_then(|conflict| {
+            Some(Conflict {
+                first: outside(&conflict.first)?,
+                second: outside(&conflict.second)?,
+                ..conflict
+            })
+        });
         let matching = applied.rules.iter().filter(|id| {
             let rule = self.rules.rule(**id);
             rule.is_some_and(|rule| model.matches(rule, ports, &flow))
@@ -309,6 +409,7 @@ impl<'a> Stage<'a> {
         Some(Judgement {
             matching: matching.filter_map(outside).collect(),
             verdict,
+            conflict,
         })
     }
 }

@@ -1,6 +1,8 @@
 //! What people see for the policies and intents in `testdata/verify`.
 
 mod support;
+/// What is proven of rules, and what is not.
+mod theorems;
 
 use std::fs;
 use std::path::Path;

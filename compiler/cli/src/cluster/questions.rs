@@ -1,28 +1,28 @@
 //! Selectors that questions about all possible flows would get wrong in a cluster.
 //!
-//! The verifier takes Cilium's own label filter and two address families for granted. Where a selector makes the
-//! difference, its findings would be those of another cluster, and that must be said.
+//! The verifier takes two address families for granted, and that every pod has the labels of its namespace and
+//! cluster. Where a selector makes the difference, its findings would be those of another cluster, and that must be
+//! said.
 
 use policyc_diag::{Diagnostic, codes};
 use policyc_ir::SelectorId;
-use policyc_ir::label::filter::Filter;
-use policyc_ir::label::{Key, Source};
+use policyc_ir::label::{CLUSTER, Key, NAMESPACE, Source};
 use policyc_ir::rule::{Peer, Peers, Rule, RuleSet};
 use policyc_ir::selector::Selector;
 use policyc_ir::settings::Settings;
 
 /// One fault for each rule with such a selector.
 pub(crate) fn beyond(rules: &RuleSet, settings: &Settings) -> Vec<Diagnostic> {
-    let own = Filter::default();
     let families = settings.ipv4 && settings.ipv6;
-    if settings.labels == own && families {
+    if settings.labels.is_default() && families {
         return Vec::new();
     }
     let reason = |key: &Key| {
         let label = Key::new(Source::K8s, key.name.clone());
         let of_k8s = matches!(key.source, Source::Any | Source::K8s);
-        if of_k8s && settings.labels.keeps(&label) != own.keeps(&label) {
-            return Some("`labels` treats this label otherwise than Cilium does by itself");
+        let general = matches!(&*key.name, NAMESPACE | CLUSTER);
+        if of_k8s && general && !settings.labels.keeps(&label) {
+            return Some("`labels` takes this label from every pod");
         }
         let world = key.name.starts_with("world") && key.source == Source::Reserved;
         (world && !families)

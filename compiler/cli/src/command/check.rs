@@ -8,7 +8,7 @@ use policyc_ir::model::Model;
 use policyc_ir::policy::Reading;
 use policyc_ir::resolve::Resolved;
 use policyc_ir::settings::Settings;
-use policyc_verify::{Options, Stats};
+use policyc_verify::{Limits, Options, Stats};
 
 use crate::args::{Check, Stage};
 use crate::command::emit;
@@ -32,21 +32,26 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
         .diagnostics
         .extend(front.documents.iter().flat_map(lint::written));
     front.diagnostics.extend(lint::open_services(&front.rules));
+    let mut conflicts = Vec::new();
     if front.has_inventory {
         let universe = front.universe(&settings, None);
         let resolved = Resolved::new(&front.rules, &universe);
-        let mut found = lint::matched(&resolved);
-        found.extend(lint::conflicts(&Model::build(&resolved, &settings)));
-        front.diagnostics.extend(found);
+        front.diagnostics.extend(lint::matched(&resolved));
+        conflicts = lint::conflicts(&Model::build(&resolved, &settings));
     }
     let beyond = cluster::beyond(&front.rules, &settings);
     front.diagnostics.extend(beyond);
     let options = Options {
         total: Duration::from_secs(args.deadline),
-        ..Options::default()
+        limits: Limits {
+            time: Duration::from_secs(args.per_question),
+            ..Limits::default()
+        },
+        progress: Some(output::progress),
     };
     let report = policyc_verify::check(&front.rules, &settings, &options);
-    front.diagnostics.extend(report.findings);
+    let findings = with_conflicts(report.findings, conflicts);
+    front.diagnostics.extend(findings);
     let (intents, faults) = intents::read(&args.intents, &mut front.sources)?;
     front.diagnostics.extend(faults);
     let proofs = policyc_verify::check_intents(&front.rules, &settings, &intents, &options);
@@ -55,6 +60,20 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     let found = std::mem::take(&mut front.diagnostics);
     let exit = output::findings(found, &front.sources, args.format, args.fail_on);
     Ok(front.exit(exit))
+}
+
+/// Adds rules that exclude each other for pods of the inventory. Where such a pair was found among all possible pods,
+/// one finding says it, as severe as the inventory makes it.
+fn with_conflicts(mut found: Vec<Diagnostic>, conflicts: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    for conflict in conflicts {
+        let same =
+            |one: &&mut Diagnostic| (one.code, &one.message) == (conflict.code, &conflict.message);
+        match found.iter_mut().find(same) {
+            Some(known) => known.severity = conflict.severity,
+            None => found.push(conflict),
+        }
+    }
+    found
 }
 
 fn emit_stage(

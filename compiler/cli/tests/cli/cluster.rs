@@ -144,16 +144,20 @@ fn check_says_which_selectors_its_questions_get_wrong() {
             "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: a}}\nspec: {{endpointSelector: {{matchLabels: {{app: a}}}}, ingress: [{{{peer}}}]}}\n"
         )
     };
-    let found = |peer: &str, options: &[&str]| {
+    let says = |peer: &str, options: &[&str], code: &str| {
         let mut args = vec!["check", "--format=plain", "-"];
         args.extend(options);
-        policyc_reading(&args, policy(peer).as_bytes())
-            .stdout
-            .contains("E0311")
+        let run = policyc_reading(&args, policy(peer).as_bytes());
+        run.stdout.contains(code)
     };
+    let found = |peer: &str, options: &[&str]| says(peer, options, "E0311");
     let commit = "fromEndpoints: [{matchLabels: {commit: '1'}}]";
-    assert!(!found(commit, &[]) && !found(commit, &["--labels=!build"]));
-    assert!(found(commit, &["--labels=!commit"]));
+    assert!(!says(commit, &["--labels=!build"], "W1001"));
+    assert!(says(commit, &["--labels=!commit"], "W1001") && !found(commit, &["--labels=!commit"]));
+    let cluster = "fromEndpoints: [{matchLabels: {'k8s:io.cilium.k8s.policy.cluster': default}}]";
+    assert!(
+        found(cluster, &[r"--labels=!io\.cilium\.k8s\.policy\.cluster"]) && !found(cluster, &[])
+    );
     let folder = scratch("cluster-questions");
     let single = folder.join("single.yaml");
     fs::write(&single, "ipv6: {enabled: false}\n").unwrap();

@@ -160,13 +160,14 @@ mod tests {
         #[test]
         fn contained_rules_match_nothing_more(drafts in prop::collection::vec(draft(), 2..5)) {
             let rules = build(&drafts, Direction::Ingress, &BTreeSet::new());
-            let algebra = Algebra::new(&rules);
+            let settings = settings();
+            let algebra = Algebra::new(&rules, &settings);
             for (outer_id, outer) in rules.iter() {
                 for (inner_id, inner) in rules.iter() {
                     if !algebra.contains(outer, inner) {
                         continue;
                     }
-                    let dims = Dims::new(&rules, [outer, inner], &settings());
+                    let dims = Dims::new(&rules, [outer, inner], &settings);
                     let mut frame = dims.frame();
                     frame.subject_and_peer(Direction::Ingress, false);
                     let outer = frame.encode(&rules, outer_id, outer, Seat::First);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use policyc_ir::cidr::Cidr;
 use policyc_ir::port::{L4, Ports};
 use policyc_ir::rule::{Direction, Peer, Peers, Rule, RuleSet, Services};
+use policyc_ir::settings::Settings;
 use policyc_ir::{PeerId, RuleId, SelectorId};
 
 use super::kind::Kind;
@@ -16,6 +17,8 @@ use super::subjects::Subjects;
 #[derive(Debug)]
 pub(crate) struct Algebra<'a> {
     pub(crate) rules: &'a RuleSet,
+    /// Those of the cluster.
+    pub(crate) settings: &'a Settings,
     reach: Vec<Reach>,
     /// For selectors of nodes as subjects: what they ask of the node's labels, `None` if no node can match.
     hosts: BTreeMap<SelectorId, Option<Asked>>,
@@ -24,16 +27,20 @@ pub(crate) struct Algebra<'a> {
 
 impl<'a> Algebra<'a> {
     /// Reads every selector once.
-    pub(crate) fn new(rules: &'a RuleSet) -> Self {
+    pub(crate) fn new(rules: &'a RuleSet, settings: &'a Settings) -> Self {
+        let filter = &settings.labels;
         let nodes = rules.rules().iter().filter(|rule| rule.subject.node);
         let hosts = nodes.map(|rule| {
             let id = rule.subject.selector;
-            let asked = on_kind(rules.selector(id), &Kind::HOST.labels(), on_host);
+            let asked = on_kind(rules.selector(id), &Kind::HOST.labels(), |key| {
+                on_host(key, filter)
+            });
             (id, asked)
         });
         let mut algebra = Self {
             rules,
-            reach: table(rules),
+            settings,
+            reach: table(rules, filter),
             hosts: hosts.collect(),
             subjects: Subjects::default(),
         };

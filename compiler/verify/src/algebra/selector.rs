@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use policyc_ir::label::filter::Filter;
 use policyc_ir::label::{self, CLUSTER, Key, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT, Source};
 use policyc_ir::rule::RuleSet;
 use policyc_ir::selector::{Requirement, Selector};
@@ -47,12 +48,12 @@ pub(crate) fn always(name: &str) -> bool {
     matches!(name, NAMESPACE | CLUSTER | SERVICE_ACCOUNT)
 }
 
-/// Whether a pod can have a label that a selector's key names.
-pub(crate) fn on_pods(key: &Key) -> bool {
+/// Whether a pod can have a label that a selector's key names, given the labels that the cluster keeps.
+pub(crate) fn on_pods(key: &Key, filter: &Filter) -> bool {
     let of_cilium = key.name.starts_with("io.cilium.k8s")
         && !always(&key.name)
         && !key.name.starts_with(NAMESPACE_LABELS);
-    matches!(key.source, Source::Any | Source::K8s) && label::filter::keeps(&key.name) && !of_cilium
+    matches!(key.source, Source::Any | Source::K8s) && !of_cilium && keeps(filter, key)
 }
 
 /// Whether a key can name a label of another node: its own ones, and that of its cluster.
@@ -64,13 +65,18 @@ pub(crate) fn on_nodes(key: &Key) -> bool {
     }
 }
 
+/// Whether the cluster keeps a label of Kubernetes; those that every pod has are no matter of choice.
+fn keeps(filter: &Filter, key: &Key) -> bool {
+    always(&key.name) || filter.keeps(&Key::new(Source::K8s, key.name.clone()))
+}
+
 /// Whether a key can name a label that the local node has as a subject of policies.
-pub(crate) fn on_host(key: &Key) -> bool {
+pub(crate) fn on_host(key: &Key, filter: &Filter) -> bool {
     !always(&key.name)
         && !key.name.starts_with("io.cilium.k8s")
         && &*key.name != "host"
         && matches!(key.source, Source::Any | Source::K8s)
-        && label::filter::keeps(&key.name)
+        && keeps(filter, key)
 }
 
 /// What a selector asks of the labels of a kind, given which keys name some; `None` if it never matches the kind.
@@ -111,7 +117,7 @@ pub(crate) fn accepted(requirement: &Requirement) -> Values {
 
 impl Reach {
     /// Reads a selector.
-    pub(crate) fn new(selector: &Selector) -> Self {
+    pub(crate) fn new(selector: &Selector, filter: &Filter) -> Self {
         let plain = |kind: &Kind| *kind != Kind::UNKNOWN && !Kind::NODES.contains(kind);
         let others = Kind::OTHERS.into_iter().filter(plain);
         let matched = others.filter(|kind| selector.matches(&kind.labels()));
@@ -123,7 +129,7 @@ impl Reach {
                 node = asked;
             }
         }
-        let pod = pods(selector).ok();
+        let pod = pods(selector, filter).ok();
         Self { pod, node, kinds }
     }
 
@@ -150,16 +156,16 @@ pub(crate) fn compatible(left: &Asked, right: &Asked) -> bool {
     left.iter().all(|(name, values)| {
         let at = right.binary_search_by(|(other, _)| other.cmp(name));
         let other = at.ok().and_then(|at| right.get(at));
-        other.is_none_or(|(_, other)| !values.meet(other).is_empty())
+        other.is_none_or(|(_, other)| values.meets(other))
     })
 }
 
 /// What a selector asks of pods, by label name.
-pub(crate) fn pods(selector: &Selector) -> Result<Asked, Conflict> {
+pub(crate) fn pods(selector: &Selector, filter: &Filter) -> Result<Asked, Conflict> {
     let mut all = Asked::new();
     for requirement in selector.requirements() {
         let values = accepted(requirement);
-        if !on_pods(&requirement.key) {
+        if !on_pods(&requirement.key, filter) {
             if values.absent {
                 continue;
             }
@@ -185,7 +191,7 @@ pub(crate) fn pods(selector: &Selector) -> Result<Asked, Conflict> {
         if let Some((_, known)) = all.get_mut(at) {
             *known = known.meet(&values);
             if known.is_empty() {
-                return Err(Conflict::Contradiction(minimal(selector, &name)));
+                return Err(Conflict::Contradiction(minimal(selector, &name, filter)));
             }
         }
     }
@@ -193,12 +199,12 @@ pub(crate) fn pods(selector: &Selector) -> Result<Asked, Conflict> {
 }
 
 /// The fewest requirements on a label that leave it no value: a pair if there is one.
-fn minimal(selector: &Selector, name: &Arc<str>) -> Vec<Requirement> {
+fn minimal(selector: &Selector, name: &Arc<str>, filter: &Filter) -> Vec<Requirement> {
     let mut on: Vec<Requirement> = selector
         .requirements()
         .iter()
         .filter(|requirement| {
-            on_pods(&requirement.key) && canonical(&requirement.key.name) == *name
+            on_pods(&requirement.key, filter) && canonical(&requirement.key.name) == *name
         })
         .cloned()
         .collect();
@@ -223,6 +229,7 @@ fn minimal(selector: &Selector, name: &Arc<str>) -> Vec<Requirement> {
 }
 
 /// The reach of every selector of a rule set, by id.
-pub(crate) fn table(rules: &RuleSet) -> Vec<Reach> {
-    rules.selectors().iter().map(Reach::new).collect()
+pub(crate) fn table(rules: &RuleSet, filter: &Filter) -> Vec<Reach> {
+    let selectors = rules.selectors().iter();
+    selectors.map(|one| Reach::new(one, filter)).collect()
 }

@@ -51,6 +51,22 @@ impl Values {
         }
     }
 
+    /// Whether something is in both.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        if self.absent && other.absent || self.complement && other.complement {
+            return true;
+        }
+        let listed = |one: &Self, set: &Self| {
+            let inside = |value: &Arc<str>| set.list.binary_search(value).is_ok();
+            one.list.iter().any(|value| inside(value) != set.complement)
+        };
+        if self.complement {
+            listed(other, self)
+        } else {
+            listed(self, other)
+        }
+    }
+
     /// Whether nothing is in it.
     pub(crate) fn is_empty(&self) -> bool {
         !self.absent && !self.complement && self.list.is_empty()

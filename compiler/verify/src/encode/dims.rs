@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use policyc_ir::fqdn::Fqdn;
+use policyc_ir::label::filter::Filter;
 use policyc_ir::label::{CLUSTER, Key, Labels, NAMESPACE, NAMESPACE_LABELS};
 use policyc_ir::port::{Ports, Protocol};
 use policyc_ir::rule::{Peer, Peers, Rule, RuleSet, Services};
@@ -38,6 +39,8 @@ pub(crate) struct Dims {
     names: BTreeSet<Fqdn>,
     /// The local cluster's name.
     pub(crate) cluster: Arc<str>,
+    /// Which labels the cluster keeps.
+    pub(crate) filter: Filter,
 }
 
 /// The values of one label that rules name, sorted.
@@ -103,6 +106,7 @@ impl Dims {
     ) -> Self {
         let mut dims = Self {
             cluster: settings.cluster.clone(),
+            filter: settings.labels.clone(),
             node_labels: settings.node_selector_labels,
             ..Self::default()
         };
@@ -117,7 +121,9 @@ impl Dims {
     fn rule(&mut self, rules: &RuleSet, rule: &Rule) {
         let subject = rules.selector(rule.subject.selector);
         if rule.subject.node {
-            self.node(subject, &Kind::HOST.labels(), on_host);
+            let filter = self.filter.clone();
+            let own = |key: &Key| on_host(key, &filter);
+            self.node(subject, &Kind::HOST.labels(), own);
         } else {
             self.selector(subject);
         }
@@ -147,7 +153,7 @@ impl Dims {
     }
 
     /// Adds what a selector names of a kind of node.
-    fn node(&mut self, selector: &Selector, fixed: &Labels, own: fn(&Key) -> bool) {
+    fn node(&mut self, selector: &Selector, fixed: &Labels, own: impl Fn(&Key) -> bool) {
         let Some(asked) = on_kind(selector, fixed, own) else {
             return;
         };
@@ -162,7 +168,7 @@ impl Dims {
     /// Adds what a selector names.
     pub(crate) fn selector(&mut self, selector: &Selector) {
         for requirement in selector.requirements() {
-            if !on_pods(&requirement.key) {
+            if !on_pods(&requirement.key, &self.filter) {
                 continue;
             }
             let name = canonical(&requirement.key.name);

@@ -181,11 +181,20 @@ impl Side {
 
     /// A selector of nodes matches it, as a subject: it is the local node, with labels as its policies see them.
     pub(crate) fn matches_as_host(&self, dims: &Dims, selector: &Selector) -> Term {
-        Term::any(Kind::HOSTS.map(|kind| self.on_node(dims, selector, kind, on_host)))
+        Term::any(Kind::HOSTS.map(|kind| {
+            let own = |key: &Key| on_host(key, &dims.filter);
+            self.on_node(dims, selector, kind, own)
+        }))
     }
 
     /// It is a node of a kind that a selector matches, given which keys name labels of such nodes.
-    fn on_node(&self, dims: &Dims, selector: &Selector, kind: Kind, own: fn(&Key) -> bool) -> Term {
+    fn on_node(
+        &self,
+        dims: &Dims,
+        selector: &Selector,
+        kind: Kind,
+        own: impl Fn(&Key) -> bool,
+    ) -> Term {
         // The local node's labels as a subject do not tell whether it runs the API server.
         let fixed = match kind {
             Kind::HOST_API => Kind::HOST.labels(),
@@ -207,7 +216,10 @@ impl Side {
     fn requirement(&self, dims: &Dims, requirement: &Requirement) -> Term {
         let values = Values::of(&requirement.operator);
         let name = canonical(&requirement.key.name);
-        match self.label(&name).filter(|_| on_pods(&requirement.key)) {
+        match self
+            .label(&name)
+            .filter(|_| on_pods(&requirement.key, &dims.filter))
+        {
             Some(var) => among(var, dims.of_pods(&name), &values),
             None => Term::Const(values.absent),
         }

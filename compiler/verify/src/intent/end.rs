@@ -2,6 +2,7 @@
 
 use policyc_diag::{Diagnostic, Span, codes, suggest};
 use policyc_ir::cidr::Cidr;
+use policyc_ir::label::filter::Filter;
 use policyc_ir::label::{CLUSTER, Key, NAMESPACE, Source};
 use policyc_ir::selector::{Operator, Requirement, Selector};
 use policyc_ir::universe::RESERVED;
@@ -120,9 +121,9 @@ impl End {
     }
 
     /// Whether a rule's subject may be in it.
-    pub(crate) fn may_meet(&self, subject: &Reach) -> bool {
+    pub(crate) fn may_meet(&self, subject: &Reach, filter: &Filter) -> bool {
         match &self.parties {
-            Parties::Pods(selector) => Reach::new(selector).meets(subject),
+            Parties::Pods(selector) => Reach::new(selector, filter).meets(subject),
             Parties::Any => true,
             Parties::Entity(name) => kinds(name).iter().any(|kind| {
                 subject.kinds & kind.bit() != 0 || *kind == Kind::POD && subject.pod.is_some()
@@ -143,9 +144,11 @@ impl End {
     }
 
     /// Why no party can be in it.
-    pub(crate) fn conflict(&self) -> Option<crate::algebra::selector::Conflict> {
+    pub(crate) fn conflict(&self, filter: &Filter) -> Option<crate::algebra::selector::Conflict> {
         match &self.parties {
-            Parties::Pods(selector) if !speaks_of_reserved(selector) => pods(selector).err(),
+            Parties::Pods(selector) if !speaks_of_reserved(selector) => {
+                pods(selector, filter).err()
+            }
             _ => None,
         }
     }

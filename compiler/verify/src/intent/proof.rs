@@ -38,7 +38,7 @@ impl<'a> Context<'a> {
     ) -> Self {
         Self {
             rules,
-            algebra: Algebra::new(rules),
+            algebra: Algebra::new(rules, settings),
             library: Library::new(rules, settings),
             settings,
             options,
@@ -58,7 +58,7 @@ impl<'a> Context<'a> {
                 && if rule.subject.node {
                     self.settings.host_firewall && end.may_be_host()
                 } else {
-                    reach().is_some_and(|reach| end.may_meet(reach))
+                    reach().is_some_and(|reach| end.may_meet(reach, &self.settings.labels))
                 }
         };
         self.rules.iter().filter(concerns).collect()
@@ -73,7 +73,10 @@ pub(super) fn check(context: &Context<'_>, intent: &Intent) -> (Option<Diagnosti
     };
     let conflict = [(&intent.from, "source"), (&intent.to, "destination")]
         .into_iter()
-        .find_map(|(end, name)| end.conflict().map(|conflict| (end, name, conflict)));
+        .find_map(|(end, name)| {
+            end.conflict(&context.settings.labels)
+                .map(|conflict| (end, name, conflict))
+        });
     if let Some((end, name, conflict)) = conflict {
         stats.by_algebra = 1;
         return (Some(text::vacuous(intent, end, name, &conflict)), stats);

@@ -14,7 +14,7 @@ use crate::encode::Encoded;
 use crate::term::Term;
 
 /// Which rules change what is asked of a rule's flows beyond layer 4, and which do the same as it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Effects {
     /// Whether layer 7 or authentication may have a say in the rule's flows.
     pub(super) asks: bool,

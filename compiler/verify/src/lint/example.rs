@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use policyc_ir::RuleId;
-use policyc_ir::model::Reason;
 use policyc_ir::rule::{Direction, Rule};
 
 use super::asker::{Asker, removal};
@@ -11,10 +10,11 @@ use super::group::Run;
 use super::near::Near;
 use super::text;
 use super::{Context, Group};
-use crate::encode::Seat;
 use crate::encode::draw::Pick;
+use crate::encode::{Frame, Seat};
 use crate::replay::{Judgement, Stage};
-use crate::term::Assignment;
+use crate::solver::{Literal, Solver as _};
+use crate::term::{Assignment, Term};
 use crate::witness::{self, Witness};
 
 /// How many flows of a rule are drawn.
@@ -22,6 +22,9 @@ const DRAWS: u64 = 16;
 
 /// How many rules of other actions they are drawn to match as well.
 const PARTNERS: usize = 6;
+
+/// How many pairs of rules that exclude each other are kept away from an example.
+const CONFLICTS: usize = 24;
 
 /// Changes to a flow that are tried to get it away from other rules.
 const STEPS: usize = 96;
@@ -66,24 +69,7 @@ impl Run<'_> {
         }
         let context = self.context;
         let partners = std::mem::take(&mut self.partners);
-        let asker = self.asker();
-        let Some(encoded) = asker.rules.get(&id) else {
-            return Vec::new();
-        };
-        let mut drawn = Vec::new();
-        for number in 0..DRAWS {
-            let mut musts = vec![rule];
-            if number % 2 == 1 && !partners.is_empty() {
-                let at = usize::try_from(number / 2).unwrap_or(0) % partners.len();
-                let partner = partners.get(at).and_then(|id| context.rules.rule(*id));
-                musts.extend(partner);
-            }
-            let seed = (u64::from(id.0) << 8 | number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let mut pick = Pick::Random(seed | 1);
-            let values = asker.frame.draw(context.algebra, &musts, &mut pick);
-            drawn.extend(values.filter(|values| encoded.matches_in(values)));
-        }
-        drawn
+        drawn(context, self.asker(), id, rule, &partners)
     }
 
     /// Rules that a flow which shows that a rule matters is likely to match too: those of other actions, and allows
@@ -103,61 +89,204 @@ impl Run<'_> {
         some(special).chain(some(others)).collect()
     }
 
-    /// A flow that all of `matched` match and none of `avoided` does, and what the model says of it.
+    /// A flow that all of `matched` match and none of `avoided` does, and what the model says of it. Subjects whose
+    /// rules exclude each other have no policy to show; such rules are noted, and others are looked for.
     pub(super) fn example(
         &mut self,
         rule: &Rule,
         matched: &[RuleId],
         avoided: &[RuleId],
-    ) -> Result<Option<(Witness, Judgement)>, String> {
+    ) -> Result<Example, String> {
+        let mut wanted = Wanted {
+            matched,
+            avoided,
+            ..Wanted::default()
+        };
+        for _ in 0..CONFLICTS {
+            let Some(witness) = self.flow(&wanted)? else {
+                return Ok(if wanted.apart.is_empty() {
+                    Example::None
+                } else {
+                    Example::Broken
+                });
+            };
+            let judgement = self.judge(&witness, rule.direction)?;
+            let Some(conflict) = judgement.conflict else {
+                return Ok(Example::Flow(Box::new((witness, judgement))));
+            };
+            wanted.apart.push((conflict.first, conflict.second));
+            self.conflicts.entry(conflict).or_insert(witness);
+        }
+        Err("rules of all examples' subjects exclude each other".to_owned())
+    }
+
+    /// Whether some flow is matched by all of `matched` and none of `avoided`.
+    pub(super) fn has_flow(
+        &mut self,
+        matched: &[RuleId],
+        avoided: &[RuleId],
+    ) -> Result<bool, String> {
+        let wanted = Wanted {
+            matched,
+            avoided,
+            ..Wanted::default()
+        };
+        Ok(self.values(&wanted)?.is_some())
+    }
+
+    /// Notes a pod without a policy on account of two rules, if there can be one.
+    pub(super) fn conflict(&mut self, one: RuleId, other: RuleId) -> Result<(), String> {
+        let Some(rule) = self.context.rules.rule(one) else {
+            return Ok(());
+        };
+        let both = [one, other];
+        let mut wanted = Wanted {
+            selected: &both,
+            ..Wanted::default()
+        };
+        for _ in 0..CONFLICTS {
+            let Some(witness) = self.flow(&wanted)? else {
+                return Ok(());
+            };
+            let judgement = self.judge(&witness, rule.direction)?;
+            let Some(conflict) = judgement.conflict else {
+                return Ok(());
+            };
+            self.conflicts.entry(conflict).or_insert(witness);
+            let found = [conflict.first, conflict.second];
+            if both.iter().all(|id| found.contains(id)) {
+                return Ok(());
+            }
+            wanted.apart.push((conflict.first, conflict.second));
+        }
+        Ok(())
+    }
+
+    fn judge(&self, witness: &Witness, direction: Direction) -> Result<Judgement, String> {
+        let stage = Stage::of_subject(self.context.library, witness, direction, &[]);
+        let judgement = stage.judge(witness, Seat::First, direction);
+        judgement.ok_or_else(|| "the example's subject has no policy".to_owned())
+    }
+
+    /// The flow that is wanted, if there is one.
+    pub(super) fn flow(&mut self, wanted: &Wanted<'_>) -> Result<Option<Witness>, String> {
+        let found = self.values(wanted)?;
+        let witness = found.map(|(frame, values)| witness::decode(&frame, &values));
+        witness.transpose()
+    }
+
+    fn values(&mut self, wanted: &Wanted<'_>) -> Result<Option<(Frame, Assignment)>, String> {
+        let apart = wanted.apart.iter().flat_map(|(one, other)| [*one, *other]);
         let group = Group {
-            own: matched.to_vec(),
-            others: avoided.to_vec(),
+            own: [wanted.matched, wanted.selected].concat(),
+            others: wanted.avoided.iter().copied().chain(apart).collect(),
         };
         let mut asker = Asker::for_example(self.context, &group);
-        let hints = text::port_hints(self.context.rules, matched);
-        let mut values = self.drawn_example(&asker, matched, avoided, &hints);
+        let hints = text::port_hints(self.context.rules, wanted.matched);
+        let mut values = self.drawn_example(&asker, wanted, &hints);
         if values.is_none() {
             self.questions += 1;
-            values = solved_example(&mut asker, matched, avoided, &hints)?;
+            values = solved_example(&mut asker, wanted, &hints)?;
         }
-        let Some(values) = values else {
-            return Ok(None);
-        };
-        let witness = witness::decode(&asker.frame, &values)?;
-        let destination = match rule.direction {
-            Direction::Ingress => Seat::First,
-            Direction::Egress => Seat::Second,
-        };
-        let stage = Stage::new(self.context.library, &witness, destination);
-        let judgement = stage.judge(&witness, Seat::First, rule.direction);
-        match judgement {
-            None => Err("the example's subject has no policy".to_owned()),
-            Some(judgement) if judgement.verdict.reason == Reason::Conflict => {
-                Err("rules of the example's subject exclude each other".to_owned())
-            }
-            Some(judgement) => Ok(Some((witness, judgement))),
-        }
+        Ok(values.map(|values| (asker.frame, values)))
     }
 
     fn drawn_example(
         &self,
         asker: &Asker,
-        matched: &[RuleId],
-        avoided: &[RuleId],
+        wanted: &Wanted<'_>,
         hints: &[u16],
     ) -> Option<Assignment> {
-        let rules: Vec<&Rule> = matched
-            .iter()
+        let musts = wanted.matched.iter().chain(wanted.selected);
+        let rules: Vec<&Rule> = musts
             .filter_map(|id| self.context.rules.rule(*id))
             .collect();
         let mut pick = Pick::Nice(hints.to_vec());
         let values = asker.frame.draw(self.context.algebra, &rules, &mut pick)?;
-        let matches = |id: &RuleId| {
-            let rule = asker.rules.get(id);
-            rule.is_some_and(|rule| rule.matches_in(&values))
+        wanted.fits(asker, &values).then_some(values)
+    }
+}
+
+/// Flows of a rule; every other one matches one of the partners too, if it can.
+pub(super) fn drawn(
+    context: &Context<'_>,
+    asker: &Asker,
+    id: RuleId,
+    rule: &Rule,
+    partners: &[RuleId],
+) -> Vec<Assignment> {
+    let Some(encoded) = asker.rules.get(&id) else {
+        return Vec::new();
+    };
+    let mut drawn = Vec::new();
+    for number in 0..DRAWS {
+        let mut musts = vec![rule];
+        if number % 2 == 1 && !partners.is_empty() {
+            let at = usize::try_from(number / 2).unwrap_or(0) % partners.len();
+            let partner = partners.get(at).and_then(|id| context.rules.rule(*id));
+            musts.extend(partner);
+        }
+        let seed = (u64::from(id.0) << 8 | number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut pick = Pick::Random(seed | 1);
+        let values = asker.frame.draw(context.algebra, &musts, &mut pick);
+        drawn.extend(values.filter(|values| encoded.matches_in(values)));
+    }
+    drawn
+}
+
+/// What came of looking for an example.
+#[derive(Debug)]
+pub(super) enum Example {
+    /// A flow, and what the model says of it.
+    Flow(Box<(Witness, Judgement)>),
+    /// There is no such flow.
+    None,
+    /// There are such flows, but none of a subject that has a policy.
+    Broken,
+}
+
+/// What an example should look like.
+#[derive(Default)]
+pub(super) struct Wanted<'a> {
+    /// Rules whose subject it is about.
+    pub(super) selected: &'a [RuleId],
+    /// Rules that match it.
+    pub(super) matched: &'a [RuleId],
+    /// Rules that do not.
+    pub(super) avoided: &'a [RuleId],
+    /// Pairs of which no subject is selected by both.
+    pub(super) apart: Vec<(RuleId, RuleId)>,
+}
+
+impl Wanted<'_> {
+    fn fits(&self, asker: &Asker, values: &Assignment) -> bool {
+        let known = |id: &RuleId| asker.rules.get(id);
+        let matches = |id: &RuleId| known(id).is_some_and(|rule| rule.matches_in(values));
+        let selects = |id: &RuleId| known(id).is_some_and(|rule| rule.selects_in(values));
+        let mut apart = self.apart.iter();
+        self.selected.iter().all(selects)
+            && self.matched.iter().all(matches)
+            && !self.avoided.iter().any(matches)
+            && !apart.any(|(one, other)| selects(one) && selects(other))
+    }
+
+    fn literals(&self, asker: &mut Asker) -> Vec<Literal> {
+        let positive = self.matched.iter().map(|id| (*id, true));
+        let negative = self.avoided.iter().map(|id| (*id, false));
+        let mut all: Vec<_> = positive
+            .chain(negative)
+            .map(|(id, positive)| asker.matches(id, positive))
+            .collect();
+        let rules = &asker.rules;
+        let selects = |id: &RuleId| {
+            let rule = rules.get(id);
+            rule.map_or(Term::Const(false), |rule| rule.selects.clone())
         };
-        (matched.iter().all(matches) && !avoided.iter().any(matches)).then_some(values)
+        let apart = self.apart.iter();
+        let apart = apart.map(|(one, other)| selects(one).and(selects(other)).negate());
+        let terms: Vec<_> = self.selected.iter().map(selects).chain(apart).collect();
+        all.extend(terms.iter().map(|term| asker.solver().literal(term)));
+        all
     }
 }
 
@@ -204,16 +333,10 @@ fn improve(
 /// asked before.
 fn solved_example(
     asker: &mut Asker,
-    matched: &[RuleId],
-    avoided: &[RuleId],
+    wanted: &Wanted<'_>,
     hints: &[u16],
 ) -> Result<Option<Assignment>, String> {
-    let positive = matched.iter().map(|id| (*id, true));
-    let negative = avoided.iter().map(|id| (*id, false));
-    let assumed: Vec<_> = positive
-        .chain(negative)
-        .map(|(id, positive)| asker.matches(id, positive))
-        .collect();
+    let assumed = wanted.literals(asker);
     let wishes = asker.frame.wishes(hints);
     witness::find(asker.solver(), &wishes, &assumed)
 }

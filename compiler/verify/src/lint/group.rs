@@ -1,52 +1,68 @@
 //! The questions of a group, one rule after the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policyc_ir::RuleId;
+use policyc_ir::model::Conflict;
 use policyc_ir::rule::{Action, Direction, Rule};
+use rayon::prelude::*;
 
-use super::asker::Asker;
-use super::cover::rank;
+use super::asker::{Asker, change};
 use super::near::Near;
-use super::text::{self, Reason};
+use super::report;
+use super::text::Reason;
 use super::{Context, Found, Group};
 use crate::solver::Answer;
 use crate::term::{Assignment, Term};
+use crate::witness::Witness;
 
-/// Asks about every rule of a group, the last one first.
+/// Asks about every rule of a group, the last one first, and then says what came of it.
 pub(super) fn run(context: &Context<'_>, group: &Group, gone: &BTreeSet<RuleId>) -> Found {
     let mut found = Found::default();
-    let mut run = Run {
-        context,
-        group,
-        gone: gone.clone(),
-        asker: None,
-        drawn: None,
-        local: None,
-        partners: Vec::new(),
-        questions: 0,
-    };
+    let mut run = Run::new(context, group, gone);
+    let mut outcomes = Vec::new();
     for id in group.own.iter().rev() {
         let Some(rule) = context.rules.rule(*id) else {
             continue;
         };
         found.stats.subjects += 1;
+        context.tick();
         if context.is_late() {
             found.stats.undecided += 1;
             continue;
         }
         let before = run.questions;
-        if let Err(why) = run.rule(*id, rule, &mut found) {
-            found.stats.undecided += 1;
-            found
-                .findings
-                .push(text::undecided(context.rules, *id, &why));
+        match run.rule(*id, rule, &mut found) {
+            Ok(outcome) => outcomes.extend(outcome.map(|outcome| (*id, rule, outcome))),
+            Err(why) => found.undecided(context, *id, &why),
         }
         found.stats.by_algebra += usize::from(run.questions == before);
     }
     found.stats.questions = run.questions;
+    // What is needless depends on what was found needless before; the examples do not depend on each other.
+    let told = outcomes
+        .into_par_iter()
+        .map(|(id, rule, outcome)| report::tell(context, id, rule, outcome));
+    let told: Vec<Found> = told.collect();
+    told.into_iter().for_each(|one| found.add(one));
     found
 }
+
+/// What came of a rule that something may be said of.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It does not matter, or allows nothing.
+    Idle {
+        reason: Reason,
+        /// Rules that an example keeps away from.
+        avoided: Vec<RuleId>,
+    },
+    /// It does something, but perhaps not all that it says.
+    Kept(Box<Near>),
+}
+
+/// Rules that a solver of its own may know; for more of them the group's is asked.
+const LOCAL: usize = 256;
 
 /// A group at work.
 pub(super) struct Run<'a> {
@@ -60,16 +76,38 @@ pub(super) struct Run<'a> {
     pub(super) local: Option<Asker>,
     /// Rules that some of them match as well.
     pub(super) partners: Vec<RuleId>,
+    /// Rules that exclude each other, and a flow of a subject that they leave without a policy.
+    pub(super) conflicts: BTreeMap<Conflict, Witness>,
     pub(super) questions: usize,
 }
 
-impl Run<'_> {
-    fn rule(&mut self, id: RuleId, rule: &Rule, found: &mut Found) -> Result<(), String> {
+impl<'a> Run<'a> {
+    /// Before the first question.
+    pub(super) fn new(context: &'a Context<'a>, group: &'a Group, gone: &BTreeSet<RuleId>) -> Self {
+        Self {
+            context,
+            group,
+            gone: gone.clone(),
+            asker: None,
+            drawn: None,
+            local: None,
+            partners: Vec::new(),
+            conflicts: BTreeMap::new(),
+            questions: 0,
+        }
+    }
+
+    fn rule(
+        &mut self,
+        id: RuleId,
+        rule: &Rule,
+        found: &mut Found,
+    ) -> Result<Option<Outcome>, String> {
         let algebra = self.context.algebra;
         if !algebra.is_live(rule) {
-            return Ok(());
+            return Ok(None);
         }
-        let near = Near::new(algebra, id, rule, &self.gone);
+        let mut near = Near::new(algebra, id, rule, &self.gone);
         self.drawn = None;
         self.local = None;
         self.partners = self.partners(rule, &near);
@@ -81,20 +119,28 @@ impl Run<'_> {
         {
             let matters = !self.is_needless(id, rule, &near)?;
             let reason = Reason::Denied { cover, matters };
-            return self.report(id, rule, &reason, &[], found);
+            return Ok(Some(Outcome::Idle {
+                reason,
+                avoided: Vec::new(),
+            }));
         }
         if self.is_needless(id, rule, &near)? {
             self.gone.insert(id);
             found.needless.push(id);
-            if let Some(reason) = self.explain(id, rule, &near)? {
-                self.report(id, rule, &reason, &near.touching, found)?;
-            }
-            return Ok(());
+            let reason = self.explain(id, rule, &near)?;
+            return Ok(reason.map(|reason| {
+                let avoided = reason.avoids().then_some(near.touching).unwrap_or_default();
+                Outcome::Idle { reason, avoided }
+            }));
         }
-        if rule.action == Action::Allow && !near.denies.is_empty() {
-            return self.overlaps(id, rule, &near, found);
+        let loses = !near.denies.is_empty() || rule.l7.is_some();
+        if rule.action != Action::Allow || !loses {
+            return Ok(None);
         }
-        Ok(())
+        if rule.l7.is_none() {
+            near.forget(self.context.rules, rule);
+        }
+        Ok(Some(Outcome::Kept(Box::new(near))))
     }
 
     /// Whether rules that are asked before it or with it leave the rule no flow to decide, and its subjects are
@@ -102,7 +148,7 @@ impl Run<'_> {
     fn nothing_is_left(&mut self, id: RuleId, rule: &Rule, near: &Near) -> Result<bool, String> {
         if near.deciding.is_empty()
             || self.drawn_flow_escapes(id, rule, &near.deciding)
-            || !self.covers(id, &near.deciding)?
+            || !self.prepared(id, near).covers(id, &near.deciding)?
         {
             return Ok(false);
         }
@@ -127,6 +173,21 @@ impl Run<'_> {
         }
     }
 
+    /// Prepares a solver for all questions about the rule, if that takes few rules.
+    fn prepared(&mut self, id: RuleId, near: &Near) -> &mut Self {
+        if near.touching.len() <= LOCAL {
+            self.local(id, &near.touching);
+        }
+        self
+    }
+
+    /// Whether some other rule is certain to put the rule's subjects into default deny.
+    fn stays_enforced(&self, rule: &Rule, near: &Near) -> bool {
+        let context = self.context;
+        let mut others = near.slice.iter().filter_map(|id| context.rules.rule(*id));
+        others.any(|other| other.default_deny && context.algebra.subject_contains(other, rule))
+    }
+
     /// What knows the group's rules.
     pub(super) fn asker(&mut self) -> &mut Asker {
         let (context, group) = (self.context, self.group);
@@ -149,9 +210,16 @@ impl Run<'_> {
             return Ok(true);
         }
         self.questions += 1;
-        let asker = self.asker();
-        let question = asker.removal(context, id, near);
-        match asker.ask(&question) {
+        let answer = if near.touching.len() <= LOCAL && self.stays_enforced(rule, near) {
+            let asker = self.local(id, &near.touching);
+            let question = change(asker, context, id, near);
+            asker.ask(&question)
+        } else {
+            let asker = self.asker();
+            let question = asker.removal(context, id, near);
+            asker.ask(&question)
+        };
+        match answer {
             Answer::Sat => Ok(false),
             Answer::Unsat => Ok(true),
             Answer::Unknown(why) => Err(why),
@@ -162,7 +230,12 @@ impl Run<'_> {
     /// that nothing else restricts, which is a statement and no mistake.
     fn explain(&mut self, id: RuleId, rule: &Rule, near: &Near) -> Result<Option<Reason>, String> {
         if let Some(cover) = self.cover(id, rule, &near.deciding)? {
-            return Ok(Some(Reason::Covered { cover }));
+            return Ok(Some(match cover.as_slice() {
+                [other] if self.says_the_same(id, rule, *other, near)? => {
+                    Reason::Same { other: *other }
+                }
+                _ => Reason::Covered { cover },
+            }));
         }
         let localhost =
             self.context.algebra.only_host(rule) && rule.direction == Direction::Ingress;
@@ -174,79 +247,5 @@ impl Run<'_> {
             Action::Allow if rule.default_deny => None,
             Action::Allow => Some(Reason::AllowedAnyway),
         })
-    }
-
-    /// Reports a reason, with a flow that the rule matches and that the model judges as the reason says.
-    fn report(
-        &mut self,
-        id: RuleId,
-        rule: &Rule,
-        reason: &Reason,
-        touching: &[RuleId],
-        found: &mut Found,
-    ) -> Result<(), String> {
-        let context = self.context;
-        // Where other rules are no part of the reason, the flow is one they leave alone.
-        let avoided = match reason {
-            Reason::Covered { .. } | Reason::Denied { .. } | Reason::Later => &[],
-            _ => touching,
-        };
-        let Some((witness, judgement)) = self.example(rule, &[id], avoided)? else {
-            found.findings.push(text::no_flow(context.rules, id));
-            return Ok(());
-        };
-        let finding = if reason.fits(id, &judgement) {
-            text::needless(context.rules, id, reason, &witness, &judgement)
-        } else {
-            text::not_confirmed(context.rules, id, &witness)
-        };
-        found.findings.push(finding);
-        Ok(())
-    }
-
-    /// Denies that take part of an allow's flows, the widest ones with an example.
-    fn overlaps(
-        &mut self,
-        id: RuleId,
-        rule: &Rule,
-        near: &Near,
-        found: &mut Found,
-    ) -> Result<(), String> {
-        let rules = self.context.rules;
-        let mut denies = near.denies.clone();
-        denies.sort_by_key(|deny| {
-            let rank = rules.rule(*deny).map(|deny| rank(rule, deny));
-            (std::cmp::Reverse(rank), *deny)
-        });
-        let mut cuts = Vec::new();
-        let mut example = None;
-        let mut more = 0;
-        for deny in denies {
-            if cuts.len() == text::SHOWN {
-                more += 1;
-                continue;
-            }
-            if example.is_none() {
-                example = self.example(rule, &[id, deny], &near.sooner)?;
-                if example.is_some() {
-                    cuts.push(deny);
-                }
-            } else if self.example(rule, &[id, deny], &[])?.is_some() {
-                cuts.push(deny);
-            }
-        }
-        let Some((witness, judgement)) = example else {
-            return Ok(());
-        };
-        let deny = cuts.first().copied().unwrap_or(id);
-        let confirmed = !judgement.verdict.allowed
-            && judgement.verdict.rules.contains(&deny)
-            && judgement.matching.contains(&id);
-        found.findings.push(if confirmed {
-            text::overlap(rules, id, &cuts, more, &witness, &judgement)
-        } else {
-            text::not_confirmed(rules, id, &witness)
-        });
-        Ok(())
     }
 }

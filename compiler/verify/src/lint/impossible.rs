@@ -6,7 +6,6 @@ use policyc_diag::{Diagnostic, codes};
 use policyc_ir::label::{CLUSTER, NAMESPACE, Source};
 use policyc_ir::rule::{Peer, Peers, Rule};
 use policyc_ir::selector::{Operator, Requirement, Selector};
-use policyc_ir::settings::Settings;
 
 use crate::algebra::kind::Kind;
 use crate::algebra::overlap::Algebra;
@@ -14,15 +13,14 @@ use crate::algebra::prefix;
 use crate::algebra::selector::{Conflict, Reach, on_host, pods};
 
 /// One finding per place and reason.
-pub(super) fn findings(algebra: &Algebra<'_>, settings: &Settings) -> Vec<Diagnostic> {
+pub(super) fn findings(algebra: &Algebra<'_>) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     let mut seen: BTreeSet<(Option<policyc_diag::Span>, String)> = BTreeSet::new();
     for (id, rule) in algebra.rules.iter() {
-        let found = subject(algebra, rule, settings).into_iter().chain(peers(
-            algebra,
-            rule,
-            &algebra.rules.name(id),
-        ));
+        let found =
+            subject(algebra, rule)
+                .into_iter()
+                .chain(peers(algebra, rule, &algebra.rules.name(id)));
         let unnamed = algebra
             .names_ports_of_no_pod(rule)
             .then(|| super::text::no_flow(algebra.rules, id));
@@ -36,8 +34,9 @@ pub(super) fn findings(algebra: &Algebra<'_>, settings: &Settings) -> Vec<Diagno
     findings
 }
 
-fn subject(algebra: &Algebra<'_>, rule: &Rule, settings: &Settings) -> Option<Diagnostic> {
-    let rules = algebra.rules;
+fn subject(algebra: &Algebra<'_>, rule: &Rule) -> Option<Diagnostic> {
+    let (rules, settings) = (algebra.rules, algebra.settings);
+    let filter = &settings.labels;
     let selector = rules.selector(rule.subject.selector);
     let policy = rules
         .policies()
@@ -51,12 +50,12 @@ fn subject(algebra: &Algebra<'_>, rule: &Rule, settings: &Settings) -> Option<Di
     if rule.subject.node {
         return node(algebra, rule, &policy);
     }
-    let possible = Reach::new(&local).pod.is_some()
-        || rule.subject.namespace.is_none() && Reach::new(selector).kinds != 0;
+    let possible = Reach::new(&local, filter).pod.is_some()
+        || rule.subject.namespace.is_none() && Reach::new(selector, filter).kinds != 0;
     if possible {
         return None;
     }
-    let conflict = pods(&local).err()?;
+    let conflict = pods(&local, filter).err()?;
     let message = format!(
         "`{policy}` can never select a pod: {}",
         explain(&conflict, rule)
@@ -77,7 +76,7 @@ fn node(algebra: &Algebra<'_>, rule: &Rule, policy: &str) -> Option<Diagnostic> 
     let unseen = selector.requirements().iter().find(|requirement| {
         let fixed = Kind::HOST.labels();
         fixed.get(&requirement.key).is_none()
-            && !on_host(&requirement.key)
+            && !on_host(&requirement.key, &algebra.settings.labels)
             && !requirement.accepts(None)
     });
     let why = match unseen {
@@ -111,7 +110,7 @@ fn peers(algebra: &Algebra<'_>, rule: &Rule, name: &str) -> Vec<Diagnostic> {
                 if is_nobody(selector) {
                     continue;
                 }
-                match pods(selector) {
+                match pods(selector, &algebra.settings.labels) {
                     Err(conflict) => (explain(&conflict, rule), help(&conflict, false)),
                     Ok(_) => continue,
                 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use policyc_ir::RuleId;
-use policyc_ir::rule::{Action, Rule};
+use policyc_ir::rule::{Action, Rule, RuleSet};
 
 use super::effect::Effects;
 use crate::algebra::overlap::Algebra;
@@ -79,6 +79,16 @@ impl Near {
             later,
             effects,
         }
+    }
+
+    /// Forgets what only the question whether the rule matters takes: of those that touch it, the rules of earlier levels
+    /// are left.
+    pub(super) fn forget(&mut self, rules: &RuleSet, rule: &Rule) {
+        let earlier = |id: &RuleId| rules.rule(*id).is_some_and(|one| one.level < rule.level);
+        self.touching.retain(earlier);
+        self.slice = Vec::new();
+        self.deciding = Vec::new();
+        self.effects = Effects::default();
     }
 
     /// Without a solver: whether another rule leaves this one nothing to decide, and its subjects in default deny.

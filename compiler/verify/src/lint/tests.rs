@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use policyc_diag::codes;
 use policyc_ir::label::NAMESPACE;
@@ -28,15 +29,18 @@ use crate::tiny::{
     leveled, of_nodes, outcomes, settings, team, universes,
 };
 
+/// What reports say of rules, against every flow of tiny universes.
+mod reports;
+
 /// What solver and enumeration say of one rule: whether it matters.
 type Pair = (bool, bool);
 
 /// Asks both about each rule. A rule of which a proxy may have a say is compared by verdicts alone.
 fn both(drafts: &[Draft], direction: Direction, universes: &[Universe]) -> Vec<Pair> {
     let rules = build(drafts, direction, &BTreeSet::new());
-    let algebra = Algebra::new(&rules);
     let options = Options::default();
     let settings = settings();
+    let algebra = Algebra::new(&rules, &settings);
     let library = Library::new(&rules, &settings);
     let context = Context {
         rules: &rules,
@@ -45,6 +49,7 @@ fn both(drafts: &[Draft], direction: Direction, universes: &[Universe]) -> Vec<P
         settings: &settings,
         options: &options,
         deadline: None,
+        done: &AtomicUsize::new(0),
     };
     let before = all_verdicts(&rules, universes, direction);
     let (nodes, pods): (Vec<_>, Vec<_>) = rules.iter().partition(|(_, rule)| rule.subject.node);
@@ -186,7 +191,8 @@ proptest! {
         let before = outcomes(&rules, &universes, direction);
         let conflict = before.iter().any(|(conflict, ..)| *conflict);
         prop_assert!(conflict || report.stats.undecided == 0);
-        let gone = of(codes::SHADOWED_RULE);
+        let mut gone = of(codes::SHADOWED_RULE);
+        gone.append(&mut of(codes::DUPLICATE_RULE));
         let after = outcomes(&build(&drafts, direction, &gone), &universes, direction);
         prop_assert_eq!(before, after, "removing {:?} changes nothing", gone);
         for id in of(codes::DENIED_RULE) {

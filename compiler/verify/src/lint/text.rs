@@ -2,6 +2,7 @@
 
 use policyc_diag::{Diagnostic, Severity, codes};
 use policyc_ir::RuleId;
+use policyc_ir::model::request::Request;
 use policyc_ir::model::{Reason as Decided, Verdict};
 use policyc_ir::port::Ports;
 use policyc_ir::rule::{Action, Rule, RuleSet, Services};
@@ -12,9 +13,17 @@ use crate::witness::Witness;
 /// How many other rules a finding names.
 pub(super) const SHOWN: usize = 3;
 
+/// How many more it lists by name alone.
+const LISTED: usize = 30;
+
 /// Why a rule never matters.
 #[derive(Clone, Debug)]
 pub(super) enum Reason {
+    /// Another rule does the same to the same flows.
+    Same {
+        /// The other.
+        other: RuleId,
+    },
     /// Others match all that it matches.
     Covered {
         /// The fewest others.
@@ -38,15 +47,25 @@ pub(super) enum Reason {
 }
 
 impl Reason {
+    /// Whether an example is to be a flow that other rules leave alone, since they are no part of the reason.
+    pub(super) const fn avoids(&self) -> bool {
+        matches!(
+            self,
+            Self::AllowedAnyway | Self::Localhost | Self::DeniedAnyway
+        )
+    }
+
     /// Whether the model's judgement of a flow that the rule matches agrees.
     pub(super) fn fits(&self, id: RuleId, judgement: &Judgement) -> bool {
-        let Judgement { verdict, matching } = judgement;
+        let Judgement {
+            verdict, matching, ..
+        } = judgement;
         let matched = |cover: &[RuleId]| cover.iter().any(|id| matching.contains(id));
         let agrees = match self {
+            Self::Same { other } => matched(&[*other]),
             Self::Covered { cover } => matched(cover),
-            Self::Denied { cover, .. } => {
-                !verdict.allowed && cover.iter().any(|id| verdict.rules.contains(id))
-            }
+            // Denies of earlier levels, which are no part of the cover, may have the word for some of its flows.
+            Self::Denied { cover, .. } => !verdict.allowed && matched(cover),
             Self::AllowedAnyway | Self::Localhost => verdict.allowed,
             Self::DeniedAnyway => !verdict.allowed,
             Self::Later => true,
@@ -70,6 +89,7 @@ pub(super) fn needless(
         );
     };
     let diagnostic = match reason {
+        Reason::Same { other } => same(rules, id, rule, *other),
         Reason::Covered { cover } => covered(rules, id, rule, cover),
         Reason::Denied { cover, matters } => denied(rules, id, rule, cover, *matters),
         Reason::AllowedAnyway => anyway(
@@ -111,12 +131,78 @@ pub(super) fn needless(
         "denied"
     };
     let decision = match reason {
-        Reason::Covered { .. } | Reason::Denied { .. } => {
+        Reason::Same { .. } | Reason::Covered { .. } | Reason::Denied { .. } => {
             decision(rules, &judgement.verdict, Some(id))
         }
         _ => format!("{done} with this rule and without it"),
     };
     diagnostic.note(format!("for example: {shown}: {decision}"))
+}
+
+fn same(rules: &RuleSet, id: RuleId, rule: &Rule, other: RuleId) -> Diagnostic {
+    let (name, first) = (rules.name(id), rules.name(other));
+    let message = format!("`{name}` says the same as `{first}`");
+    let diagnostic = Diagnostic::new(codes::DUPLICATE_RULE, message)
+        .label(rule.origin.span, "the same once more");
+    let diagnostic = match rules.rule(other) {
+        Some(other) => diagnostic.label(other.origin.span, format!("`{first}` says it already")),
+        None => diagnostic,
+    };
+    diagnostic.help("remove one of them")
+}
+
+/// A request that passes though a rule means to refuse it.
+#[derive(Debug)]
+pub(super) struct Slip {
+    /// The connection.
+    pub(super) witness: Witness,
+    /// The request.
+    pub(super) request: Request,
+}
+
+/// The finding for a rule beside plain allows that let requests through. `whole`: those of all its connections.
+pub(super) fn pointless(
+    rules: &RuleSet,
+    id: RuleId,
+    by: &[RuleId],
+    whole: bool,
+    slip: &Slip,
+) -> Diagnostic {
+    let (name, first) = (rules.name(id), by.first().map(|id| rules.name(*id)));
+    let by_whom = match (by, first) {
+        ([_], Some(first)) => format!("`{first}` allows"),
+        _ => format!("{} plain allows together allow", by.len()),
+    };
+    let (message, label) = if whole {
+        let message = format!(
+            "`{name}` refuses no request: {by_whom} the same connections, whatever they carry"
+        );
+        (message, "what this asks of requests holds for none")
+    } else {
+        let message = format!(
+            "`{name}` refuses requests only in part: {by_whom} some of its connections, whatever they carry"
+        );
+        (message, "what this asks of requests does not hold for all")
+    };
+    let mut diagnostic = Diagnostic::new(codes::POINTLESS_L7, message);
+    if !whole {
+        diagnostic.severity = Severity::Note;
+    }
+    let rule = rules.rule(id);
+    if let Some(rule) = rule {
+        let shown = slip.witness.show(rule.direction);
+        let request = super::layer7::show(&slip.request);
+        diagnostic = diagnostic
+            .label(rule.origin.span, label)
+            .note(format!("for example: {shown}: {request} passes"));
+    }
+    let part = if whole && by.len() == 1 {
+        ""
+    } else {
+        "part of "
+    };
+    name_part(diagnostic, rules, by, part)
+        .help("narrow the plain allow, or drop these requirements if all requests may pass")
 }
 
 fn covered(rules: &RuleSet, id: RuleId, rule: &Rule, cover: &[RuleId]) -> Diagnostic {
@@ -229,13 +315,26 @@ fn name_part(
     named: &[RuleId],
     part: &str,
 ) -> Diagnostic {
-    for id in named.iter().take(2 * SHOWN) {
+    let (first, rest) = named.split_at(named.len().min(2 * SHOWN));
+    for id in first {
         if let Some(rule) = rules.rule(*id) {
             let text = format!("`{}` {} {part}it", rules.name(*id), verb(rule.action));
             diagnostic = diagnostic.label(rule.origin.span, text);
         }
     }
-    diagnostic
+    let names: Vec<_> = rest
+        .iter()
+        .take(LISTED)
+        .map(|id| format!("`{}`", rules.name(*id)))
+        .collect();
+    match rest.len().saturating_sub(names.len()) {
+        _ if names.is_empty() => diagnostic,
+        0 => diagnostic.note(format!("together with {}", names.join(", "))),
+        more => diagnostic.note(format!(
+            "together with {} and {more} more",
+            names.join(", ")
+        )),
+    }
 }
 
 const fn verb(action: Action) -> &'static str {
