@@ -23,6 +23,8 @@ mod ipcache;
 pub mod lpm;
 /// Text form.
 mod print;
+/// Verdict records: what a cell of a table says.
+mod records;
 /// What the daemon does not enforce yet.
 mod refuse;
 

@@ -1,7 +1,6 @@
 //! What `policyd` does not enforce yet: refused, since leaving it out would widen or narrow a policy without a word.
 
 use policyc_diag::{Diagnostic, Span, codes};
-use policyc_ir::l7::Auth;
 use policyc_ir::lint;
 use policyc_ir::model::Model;
 use policyc_ir::rule::{Peer, Peers, Rule, RuleSet};
@@ -47,7 +46,6 @@ fn reasons(
         Peers::Any => false,
     };
     let (entry, subject) = (rule.origin.span, rule.origin.subject);
-    let demands = rule.auth.is_some_and(|auth| auth != Auth::Disabled);
     [
         (rule.subject.node, "selects nodes", subject, "selects nodes"),
         (
@@ -61,18 +59,6 @@ fn reasons(
             "looks at layer 7",
             entry,
             "needs a proxy",
-        ),
-        (
-            demands,
-            "demands authentication",
-            entry,
-            "needs authentication",
-        ),
-        (
-            rule.log.is_some(),
-            "marks log entries",
-            subject,
-            "has `log`",
         ),
     ]
     .into_iter()

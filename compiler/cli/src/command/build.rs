@@ -36,7 +36,12 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     )?;
     let settings = front.settings.clone();
     if let Some(stage) = args.emit
-        && let Some(text) = emit::front(&front, &settings, args.node.as_deref(), stage)
+        && let Some(text) = emit::front(
+            &front,
+            &settings,
+            || front.universe_of_bundle(&settings, args.node.as_deref()),
+            stage,
+        )
     {
         output::print(&text);
         output::findings_aside(front.diagnostics.clone(), &front.sources);
@@ -62,7 +67,7 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     if !settings.sctp {
         front.diagnostics.push(sctp_dropped());
     }
-    let universe = front.universe(&settings, args.node.as_deref());
+    let universe = front.universe_of_bundle(&settings, args.node.as_deref());
     let resolved = Resolved::new(&front.rules, &universe);
     let model = Model::build(&resolved, &settings);
     let image =

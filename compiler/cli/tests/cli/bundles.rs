@@ -202,5 +202,6 @@ fn contents(bundle: &Bundle<'_>) -> write::Contents {
         nodes: bundle.nodes().map(str::to_owned).collect(),
         host_identity: bundle.host_identity(),
         certificate: bundle.certificate().map(str::to_owned),
+        logs: bundle.logs().map(str::to_owned).collect(),
     }
 }

@@ -48,7 +48,7 @@ pub(crate) const ADDRESSES: [&str; 9] = [
 /// How much of the language policies are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Language {
-    /// Also what no table holds: layer 7, DNS names, authentication, and services, which may not exist.
+    /// Also what no table holds: layer 7, DNS names, and services, which may not exist.
     pub(crate) whole: bool,
 }
 
