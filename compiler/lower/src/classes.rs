@@ -239,7 +239,7 @@ fn l4_classes(
 
 /// Port ranges of the alternatives, named ones by every number they can have. Where rules ask for authentication, each
 /// in the blocks that its map entries stand for: which entry is asked depends on their length.
-fn ranges(
+pub(crate) fn ranges(
     model: &Model<'_>,
     key: &Key<'_>,
     alternatives: &BTreeSet<&L4>,

@@ -1,6 +1,8 @@
-//! What `policyd` does not enforce yet: refused, since leaving it out would widen or narrow a policy without a word.
+//! What `policyd` does not enforce yet: refused, since leaving it out would widen or narrow a policy without a word. What
+//! it can only enforce by dropping more is told.
 
 use policyc_diag::{Diagnostic, Span, codes};
+use policyc_ir::l7::Auth;
 use policyc_ir::lint;
 use policyc_ir::model::Model;
 use policyc_ir::rule::{Peer, Peers, Rule, RuleSet};
@@ -33,6 +35,21 @@ pub(crate) fn refuse(model: &Model<'_>, target: &Target) -> Result<(), Vec<Diagn
     } else {
         Err(refused)
     }
+}
+
+/// Rules that demand what nothing here gives: what they allow is dropped.
+pub fn warnings(model: &Model<'_>) -> Vec<Diagnostic> {
+    let rules = model.resolved.rules;
+    let demanding = rules
+        .iter()
+        .filter(|(_, rule)| rule.auth.is_some_and(|auth| auth != Auth::Disabled));
+    let found = demanding.map(|(id, rule)| {
+        let message = format!("`{}` demands authentication", rules.name(id));
+        Diagnostic::new(codes::AUTH_NEVER_GIVEN, message)
+            .label(rule.origin.span, "what this allows is dropped")
+            .help("`policyd` cannot authenticate; drop the demand where flows have to pass")
+    });
+    found.collect()
 }
 
 fn reasons(

@@ -70,6 +70,7 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     let universe = front.universe_of_bundle(&settings, args.node.as_deref());
     let resolved = Resolved::new(&front.rules, &universe);
     let model = Model::build(&resolved, &settings);
+    front.diagnostics.extend(policyc_lower::warnings(&model));
     let image =
         policyc_lower::lower(&model, &target).and_then(|image| fits(&image).map(|()| image));
     let image = match image {
