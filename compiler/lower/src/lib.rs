@@ -156,9 +156,10 @@ fn limit(
         let cost::Dearest { bytes, tables, .. } = dearest;
         let kib = bytes.div_ceil(1024);
         let label = format!("costs most: {kib} KiB in {tables} of the largest tables");
-        diagnostic = diagnostic
-            .label(rule.origin.span, label)
-            .note(format!("the rule that costs most is `{}`", rules.name(dearest.rule)));
+        diagnostic = diagnostic.label(rule.origin.span, label).note(format!(
+            "the rule that costs most is `{}`",
+            rules.name(dearest.rule)
+        ));
     }
     vec![diagnostic]
 }

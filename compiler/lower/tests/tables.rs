@@ -108,7 +108,11 @@ fn node_policies_are_refused() {
 #[test]
 fn tables_beyond_the_limits_are_an_error() {
     let make = |pods: usize| {
-        let mut policies = String::new();
+        let ports = (0..30).map(|at| format!("{{port: \"{}\"}}", 60_001 + at * 256 % 5_000));
+        let ports = ports.collect::<Vec<_>>().join(", ");
+        let mut policies = format!(
+            "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: heavy, namespace: n1}}\nspec: {{endpointSelector: {{}}, ingress: [{{toPorts: [{{ports: [{ports}]}}]}}]}}\n"
+        );
         let mut labels = Vec::new();
         for pod in 0..pods {
             let mut rules = String::new();
@@ -128,7 +132,13 @@ fn tables_beyond_the_limits_are_an_error() {
         lower_one(&policies, &labels, &target())
     };
     assert!(make(4).is_ok());
-    assert_eq!(codes(&make(90).unwrap_err()), ["E0501"]);
+    let faults = make(90).unwrap_err();
+    assert_eq!(codes(&faults), ["E0501"]);
+    // Every rule of its own costs one page, the one that all have thirty each time.
+    let heavy = "the rule that costs most is `cnp n1/heavy spec.ingress[0]`";
+    assert_eq!(faults[0].notes, [heavy]);
+    let label = &faults[0].labels[0].text;
+    assert!(label.contains("64 of the largest tables"), "{label}");
 }
 
 fn run(share: u32, then: impl Fn(Case)) {

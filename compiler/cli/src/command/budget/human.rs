@@ -74,13 +74,7 @@ fn difference(old: u64, new: u64) -> String {
     }
 }
 
-fn rules(
-    out: &mut String,
-    view: &View<'_>,
-    front: &Front,
-    count: &Count,
-    before: Option<&Count>,
-) {
+fn rules(out: &mut String, view: &View<'_>, front: &Front, count: &Count, before: Option<&Count>) {
     let gone = before.map_or_else(Vec::new, |before| before.gone(count));
     if count.rules.is_empty() && gone.is_empty() {
         return;
@@ -110,7 +104,13 @@ fn rules(
         );
     }
     for (name, entries) in gone.iter().take(RULES) {
-        let _ = writeln!(out, "{:>8} {:>13} {:>8}  {name}", 0, 0, difference(*entries, 0));
+        let _ = writeln!(
+            out,
+            "{:>8} {:>13} {:>8}  {name}",
+            0,
+            0,
+            difference(*entries, 0)
+        );
     }
     if gone.len() > RULES {
         let _ = writeln!(out, "         and {} that are gone", gone.len() - RULES);
