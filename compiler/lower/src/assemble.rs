@@ -132,10 +132,18 @@ struct Header {
     flags: u32,
 }
 
+/// Ports of a page.
+const PORTS: u16 = 256;
+const _: () = assert!(arena::PORT_PAGE == 256);
+
 /// Bytes of the arena, with equal tables stored once.
 struct Pool {
     bytes: Vec<u8>,
     known: BTreeMap<Vec<u8>, u32>,
+    /// Rows by their intervals.
+    rows: BTreeMap<Vec<(u16, u32)>, u32>,
+    /// Pages of ports that are all in one class, by that class.
+    uniform: BTreeMap<u16, u32>,
 }
 
 impl Pool {
@@ -143,6 +151,8 @@ impl Pool {
         Self {
             bytes: vec![0; header::BYTES as usize],
             known: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            uniform: BTreeMap::new(),
         }
     }
 
@@ -201,18 +211,38 @@ impl Pool {
     }
 
     fn row(&mut self, intervals: &[(u16, u32)]) -> u32 {
+        if let Some(at) = self.rows.get(intervals) {
+            return *at;
+        }
+        let pages = (0..=u16::MAX / PORTS).map(|page| self.port_page(intervals, page));
+        let offsets: Vec<_> = pages.collect();
+        let at = self.put(words(offsets));
+        self.rows.insert(intervals.to_vec(), at);
+        at
+    }
+
+    /// Most pages lie within one interval; those are made once for each class.
+    fn port_page(&mut self, intervals: &[(u16, u32)], page: u16) -> u32 {
+        let first = page * PORTS;
+        let last = first + (PORTS - 1);
+        let until = intervals.partition_point(|(start, _)| *start <= last);
+        let from = intervals.partition_point(|(start, _)| *start <= first);
         let class_of = |port: u16| {
             let at = intervals.partition_point(|(start, _)| *start <= port);
             intervals
                 .get(at.wrapping_sub(1))
                 .map_or(0, |(_, class)| low(*class))
         };
-        let ports: Vec<u16> = (0..=u16::MAX).map(class_of).collect();
-        let pages = ports
-            .chunks(arena::PORT_PAGE as usize)
-            .map(|page| self.put(halves(page.to_vec())));
-        let offsets: Vec<_> = pages.collect();
-        self.put(words(offsets))
+        if until > from {
+            return self.put(halves((first..=last).map(class_of).collect()));
+        }
+        let class = class_of(first);
+        if let Some(at) = self.uniform.get(&class) {
+            return *at;
+        }
+        let at = self.put(halves(vec![class; usize::from(PORTS)]));
+        self.uniform.insert(class, at);
+        at
     }
 
     fn finish(mut self, fields: &Header) -> Vec<u8> {
