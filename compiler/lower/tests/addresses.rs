@@ -115,7 +115,7 @@ fn addresses(
 fn two_maps_find_the_longest_match() {
     let asked = std::cell::Cell::new(0_usize);
     let mut runner = TestRunner::new(Config {
-        cases: Config::default().cases / 16,
+        cases: Config::default().cases / 4,
         failure_persistence: None,
         ..Config::default()
     });
