@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # As root the kernel tests must run; elsewhere they say that they were skipped.
 REQUIRE_ROOT := $(if $(filter 0,$(shell id -u)),POLICY_REQUIRE_ROOT=1,)
 
-.PHONY: demo test bench bench-reach bench-prove bench-datapath setup lint test-compiler test-kernel ebpf-check
+.PHONY: demo test bench bench-reach bench-prove bench-sizes bench-datapath setup lint test-compiler test-kernel ebpf-check
 
 demo: setup
 	$(CARGO) build --release --locked --package policyc --package policyd --package policyd-e2e
@@ -45,6 +45,15 @@ bench-prove:
 	$(TARGET)/release/policy-dev cluster $(TARGET)/bench-prove --pods 200 --policies 1000 --layers 4
 	cd $(TARGET)/bench-prove && for proof in "" --prove; do time ../release/policyc build policies.yaml \
 		--inventory inventory.yaml --pod-cidr 10.0.0.0/8 --unsigned --output policy.bundle $$proof; done
+
+# Bytes of the tables of one node among 20,000 identities, as in docs/performance.md; the number of policies grows.
+bench-sizes:
+	$(CARGO) build --release --locked --package policyc --package policy-dev
+	for policies in 100 1000 10000; do \
+		$(TARGET)/release/policy-dev cluster $(TARGET)/bench-sizes --pods 20000 --policies $$policies --nodes 182 --layers 4; \
+		(cd $(TARGET)/bench-sizes && time ../release/policyc build policies.yaml --inventory inventory.yaml \
+			--pod-cidr 10.0.0.0/8 --unsigned --node node-7 --output node.bundle && \
+			../release/policyc inspect node.bundle | grep --extended-regexp '^(tables|images|section|ipcache)'); done
 
 # Time to find who can open connections to whom, up to 100,000 pods. Takes a minute.
 bench-reach:

@@ -151,6 +151,14 @@ impl Front {
         inventory::universe(&self.inventory, &self.rules, settings, node)
     }
 
+    /// The universe that a bundle for a node, or for all of them, is built of.
+    pub(crate) fn universe_of_bundle(&self, settings: &Settings, node: Option<&str>) -> Universe {
+        match node {
+            Some(_) => self.universe(settings, node),
+            None => inventory::cluster(&self.inventory, &self.rules, settings),
+        }
+    }
+
     /// How a run ends that would end so if the cluster were understood; findings of another cluster are no answer.
     pub(crate) fn exit(&self, exit: Exit) -> Exit {
         if self.settled {

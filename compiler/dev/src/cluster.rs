@@ -31,6 +31,8 @@ pub struct Shape {
     pub policies: usize,
     /// Equal seeds make equal clusters.
     pub seed: u64,
+    /// Nodes that the pods are spread over.
+    pub nodes: usize,
     /// Up to which layer rules speak: 7, or 4 for what tables can hold, which leaves out DNS names and services too.
     pub layers: u8,
 }
@@ -46,6 +48,8 @@ pub struct Cluster {
 
 /// Of anything, at most: the pods' addresses end before long.
 const MAX: usize = 1_000_000;
+/// Nodes at most: their addresses end in one number.
+const NODES_MAX: usize = 250;
 /// Pods per namespace.
 const PODS_PER_NAMESPACE: usize = 100;
 
@@ -56,12 +60,13 @@ impl Shape {
             pods,
             policies,
             seed: 1,
+            nodes: 20,
             layers: 7,
         }
     }
 
-    /// Reads `[--pods N] [--policies N] [--seed N] [--layers 4]`; what is not given is 1000, 1000, the benchmarks'
-    /// seed, and 7.
+    /// Reads `[--pods N] [--policies N] [--nodes N] [--seed N] [--layers 4]`; what is not given is 1000, 1000, 20, the
+    /// benchmarks' seed, and 7.
     pub fn from_arguments(mut arguments: &[&str]) -> Result<Self, TaskError> {
         let mut shape = Self::new(1000, 1000);
         while let [name, rest @ ..] = arguments {
@@ -74,6 +79,7 @@ impl Shape {
             match *name {
                 "--pods" => shape.pods = number,
                 "--policies" => shape.policies = number,
+                "--nodes" => shape.nodes = number.clamp(1, NODES_MAX),
                 "--seed" => shape.seed = number as u64,
                 "--layers" => shape.layers = if number < 7 { 4 } else { 7 },
                 _ => return Err(TaskError(format!("`{name}` is no option of `cluster`"))),

@@ -14,7 +14,7 @@ use policy_dev::{TaskError, ebpf};
 const USAGE: &str = "usage: cargo dev <task>
 
 tasks:
-  cluster FOLDER [--pods N] [--policies N] [--seed N] [--layers 4]
+  cluster FOLDER [--pods N] [--policies N] [--nodes N] [--seed N] [--layers 4]
                  write the cluster that benchmarks of this size measure, as `inventory.yaml` and `policies.yaml`
   ebpf           rebuild the eBPF objects `ebpf/policy.o` and `ebpf/bench.o` and their list of sources
   ebpf --check   rebuild them elsewhere and fail if they are not, byte for byte, those checked in";

@@ -21,7 +21,7 @@ mod identities;
 /// What stands behind services, groups and names.
 mod resources;
 
-pub use build::universe;
+pub use build::{cluster, universe};
 
 /// The ConfigMap of names that a DNS proxy has learned: name to addresses, parted by blanks.
 const DNS_CACHE: &str = "dns-cache";

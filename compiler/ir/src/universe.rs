@@ -3,7 +3,7 @@
 //! A universe is either built from an inventory ([`crate::inventory`]) or put together by hand, as the verifier
 //! does to replay a counterexample. Identity 0 is the unknown one; reserved identities follow in a fixed order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ pub struct Endpoint {
 pub struct Owner {
     /// The identity; for a node as other nodes see it.
     pub identity: IdentityId,
-    /// The node whose address it is: there, the identity is [`IdentityId::HOST`].
+    /// The node whose address it is: there, the identity is [`Universe::host_on`].
     pub node: Option<NodeId>,
 }
 
@@ -103,6 +103,8 @@ pub struct Universe {
     by_name: BTreeMap<Arc<str>, EndpointId>,
     nodes: Vec<Arc<str>>,
     addresses: BTreeMap<Cidr, Owner>,
+    /// The identity of a host that runs the API server, where other hosts do not, and the nodes with such a host.
+    api_hosts: Option<(IdentityId, BTreeSet<NodeId>)>,
     named_ports: BTreeMap<(IdentityId, Arc<str>, Protocol), Option<u16>>,
 }
 
@@ -144,6 +146,7 @@ impl Universe {
             by_name: BTreeMap::new(),
             nodes: Vec::new(),
             addresses,
+            api_hosts: None,
             named_ports: BTreeMap::new(),
         }
     }
@@ -242,19 +245,51 @@ impl Universe {
         }
     }
 
-    /// The local node: the one of the host endpoint.
+    /// Notes that of several nodes, none of which is the local one, these run the API server: on them, the host has an
+    /// identity of its own, which carries that label too.
+    pub fn hosts_serve_api(&mut self, nodes: BTreeSet<NodeId>) {
+        if !nodes.is_empty() {
+            let identity = self.add_identity(Identity {
+                labels: Labels::reserved(&["host", "kube-apiserver"]),
+                ..Identity::default()
+            });
+            self.api_hosts = Some((identity, nodes));
+        }
+    }
+
+    /// The identity of a node's own addresses on that node.
+    pub fn host_on(&self, node: NodeId) -> IdentityId {
+        match &self.api_hosts {
+            Some((identity, nodes)) if nodes.contains(&node) => *identity,
+            _ => IdentityId::HOST,
+        }
+    }
+
+    /// Whether an identity is that of an endpoint's own node.
+    pub fn is_host(&self, identity: IdentityId) -> bool {
+        self.hosts().any(|host| host == identity)
+    }
+
+    /// The identities that are those of an endpoint's own node: one, or two where some nodes run the API server.
+    pub fn hosts(&self) -> impl Iterator<Item = IdentityId> + use<> {
+        let more = self.api_hosts.as_ref().map(|(identity, _)| *identity);
+        std::iter::once(IdentityId::HOST).chain(more)
+    }
+
+    /// The local node: the one of the host endpoint. None if every node has one.
     pub fn local_node(&self) -> Option<NodeId> {
-        self.endpoints
-            .iter()
-            .find(|endpoint| endpoint.host)
-            .and_then(|endpoint| endpoint.node)
+        let mut hosts = self.endpoints.iter().filter(|endpoint| endpoint.host);
+        let host = hosts.next()?;
+        host.node.filter(|_| hosts.next().is_none())
     }
 
     /// The identity of an address as the local node sees it.
     pub fn identity_of(&self, address: IpAddr) -> IdentityId {
         let owner = self.owner(address);
         if owner.node.is_some() && owner.node == self.local_node() {
-            IdentityId::HOST
+            owner
+                .node
+                .map_or(IdentityId::HOST, |node| self.host_on(node))
         } else {
             owner.identity
         }

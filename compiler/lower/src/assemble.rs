@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use policy_abi::arena::{self, header, record};
-use policy_abi::reason::{RECORDS_COUNTED, Reason as Cause};
+use policy_abi::arena::{self, header};
+use policy_abi::reason::RECORDS_COUNTED;
 use policyc_ir::ids::EndpointId;
-use policyc_ir::model::{Model, Reason, Verdict};
-use policyc_ir::rule::Action;
+use policyc_ir::model::Model;
 
 use crate::Target;
 use crate::classes::Judged;
 use crate::image::{Bound, Image, Sizes};
+use crate::records::Records;
 
 /// A limit of the datapath's maps that the tables would break.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(crate) fn assemble(
     judged: &[Judged],
 ) -> Result<Image, LimitError> {
     let mut pool = Pool::new();
-    let mut records = Records::new();
+    let mut records = Records::new(model);
     let mut rows: BTreeMap<[u32; 5], usize> = BTreeMap::new();
     let mut images: Vec<[u32; 5]> = Vec::new();
     let mut of_table = Vec::with_capacity(judged.len());
@@ -69,7 +69,7 @@ pub(crate) fn assemble(
     let bytes = pool.finish(&Header {
         identities: model.universe().identities().len(),
         records_at,
-        records: records.list.len(),
+        records: records.len(),
         images_at,
         images: images.len(),
         flags: flags(target),
@@ -89,7 +89,7 @@ pub(crate) fn assemble(
     });
     let sizes = Sizes {
         images: narrow(images.len()),
-        records: narrow(records.list.len()),
+        records: narrow(records.len()),
         identities: narrow(model.universe().identities().len()),
         bytes: narrow(bytes.len()),
         checked: 0,
@@ -98,6 +98,7 @@ pub(crate) fn assemble(
         endpoints: endpoints.collect(),
         ipcache: Vec::new(),
         arena: bytes,
+        logs: records.into_logs(),
         sizes,
     })
 }
@@ -131,10 +132,18 @@ struct Header {
     flags: u32,
 }
 
+/// Ports of a page.
+const PORTS: u16 = 256;
+const _: () = assert!(arena::PORT_PAGE == 256);
+
 /// Bytes of the arena, with equal tables stored once.
 struct Pool {
     bytes: Vec<u8>,
     known: BTreeMap<Vec<u8>, u32>,
+    /// Rows by their intervals.
+    rows: BTreeMap<Vec<(u16, u32)>, u32>,
+    /// Pages of ports that are all in one class, by that class.
+    uniform: BTreeMap<u16, u32>,
 }
 
 impl Pool {
@@ -142,6 +151,8 @@ impl Pool {
         Self {
             bytes: vec![0; header::BYTES as usize],
             known: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            uniform: BTreeMap::new(),
         }
     }
 
@@ -162,7 +173,7 @@ impl Pool {
         at
     }
 
-    fn image(&mut self, table: &Judged, records: &mut Records) -> Result<[u32; 5], LimitError> {
+    fn image(&mut self, table: &Judged, records: &mut Records<'_>) -> Result<[u32; 5], LimitError> {
         if table.peer_classes > 1 << 16 || table.l4_classes > 1 << 16 {
             return Err(LimitError::Classes);
         }
@@ -171,7 +182,7 @@ impl Pool {
         let cells = table.cells.iter().map(|verdict| records.number(verdict));
         let cells = cells
             .collect::<Option<Vec<u16>>>()
-            .ok_or(LimitError::Records(records.list.len()))?;
+            .ok_or(LimitError::Records(records.len()))?;
         let cells = self.put(halves(cells));
         Ok([
             peer_dir,
@@ -200,18 +211,38 @@ impl Pool {
     }
 
     fn row(&mut self, intervals: &[(u16, u32)]) -> u32 {
+        if let Some(at) = self.rows.get(intervals) {
+            return *at;
+        }
+        let pages = (0..=u16::MAX / PORTS).map(|page| self.port_page(intervals, page));
+        let offsets: Vec<_> = pages.collect();
+        let at = self.put(words(offsets));
+        self.rows.insert(intervals.to_vec(), at);
+        at
+    }
+
+    /// Most pages lie within one interval; those are made once for each class.
+    fn port_page(&mut self, intervals: &[(u16, u32)], page: u16) -> u32 {
+        let first = page * PORTS;
+        let last = first + (PORTS - 1);
+        let until = intervals.partition_point(|(start, _)| *start <= last);
+        let from = intervals.partition_point(|(start, _)| *start <= first);
         let class_of = |port: u16| {
             let at = intervals.partition_point(|(start, _)| *start <= port);
             intervals
                 .get(at.wrapping_sub(1))
                 .map_or(0, |(_, class)| low(*class))
         };
-        let ports: Vec<u16> = (0..=u16::MAX).map(class_of).collect();
-        let pages = ports
-            .chunks(arena::PORT_PAGE as usize)
-            .map(|page| self.put(halves(page.to_vec())));
-        let offsets: Vec<_> = pages.collect();
-        self.put(words(offsets))
+        if until > from {
+            return self.put(halves((first..=last).map(class_of).collect()));
+        }
+        let class = class_of(first);
+        if let Some(at) = self.uniform.get(&class) {
+            return *at;
+        }
+        let at = self.put(halves(vec![class; usize::from(PORTS)]));
+        self.uniform.insert(class, at);
+        at
     }
 
     fn finish(mut self, fields: &Header) -> Vec<u8> {
@@ -246,69 +277,4 @@ fn halves(values: Vec<u16>) -> Vec<u8> {
 
 fn words(values: Vec<u32>) -> Vec<u8> {
     values.into_iter().flat_map(u32::to_le_bytes).collect()
-}
-
-/// Distinct verdict records; number 0 drops and is never given to a verdict.
-struct Records {
-    list: Vec<(u8, Cause, u32)>,
-    known: BTreeMap<(u8, Cause, u32), u16>,
-}
-
-impl Records {
-    fn new() -> Self {
-        let invalid = (record::DENY, Cause::InvalidTables, record::NO_RULE);
-        Self {
-            list: vec![invalid],
-            known: BTreeMap::new(),
-        }
-    }
-
-    fn number(&mut self, verdict: &Verdict) -> Option<u16> {
-        let record = of_verdict(verdict);
-        if let Some(number) = self.known.get(&record) {
-            return Some(*number);
-        }
-        let number = u16::try_from(self.list.len())
-            .ok()
-            .filter(|number| u32::from(*number) < RECORDS_COUNTED)?;
-        self.list.push(record);
-        self.known.insert(record, number);
-        Some(number)
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let bytes = self.list.iter().flat_map(|(action, cause, rule)| {
-            let mut bytes = vec![0; record::BYTES as usize];
-            for (at, field) in [
-                (record::ACTION, vec![*action]),
-                (record::REASON, vec![*cause as u8]),
-                (record::RULE, rule.to_le_bytes().to_vec()),
-            ] {
-                if let Some(slot) = bytes.get_mut(at as usize..at as usize + field.len()) {
-                    slot.copy_from_slice(&field);
-                }
-            }
-            bytes
-        });
-        bytes.collect()
-    }
-}
-
-/// Action, reason and first deciding rule of a verdict.
-pub(crate) fn of_verdict(verdict: &Verdict) -> (u8, Cause, u32) {
-    let cause = match verdict.reason {
-        Reason::Rule(Action::Deny) => Cause::PolicyDeny,
-        Reason::DefaultDeny | Reason::Conflict | Reason::Rule(Action::Pass) => Cause::DefaultDeny,
-        Reason::Rule(Action::Allow) | Reason::NotEnforced | Reason::Localhost => Cause::Allowed,
-    };
-    let action = if verdict.allowed {
-        record::ALLOW
-    } else {
-        record::DENY
-    };
-    (
-        action,
-        cause,
-        verdict.rules.first().map_or(record::NO_RULE, |rule| rule.0),
-    )
 }

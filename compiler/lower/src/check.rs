@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use policy_abi::arena::{Read, record};
+use policy_abi::reason::Reason;
 use policy_abi::{lookup, proto};
 use policyc_diag::{Diagnostic, codes};
 use policyc_ir::ids::IdentityId;
@@ -15,9 +16,9 @@ use policyc_ir::port::{Ports, Protocol};
 use policyc_ir::rule::Services;
 use rayon::prelude::*;
 
-use crate::assemble::of_verdict;
 use crate::classes::{self, Judged};
 use crate::image::Image;
+use crate::records::Record;
 use crate::{Distinct, Key};
 
 /// Questions per table before identities are sampled.
@@ -72,8 +73,8 @@ fn table_agrees(
     for identity in &identities {
         for (protocol, port) in &points {
             let wanted = classes::verdict(model, key, *identity, *protocol, *port);
-            let found = read(&image.arena, offset, *identity, *protocol, *port);
-            if found != of_verdict_raw(&wanted) {
+            let found = read(image, offset, *identity, *protocol, *port);
+            if found != Some(Record::new(model, &wanted)) {
                 return Err(Box::new(disagreement(*identity, *protocol, *port)));
             }
         }
@@ -81,35 +82,42 @@ fn table_agrees(
     Ok((identities.len() * points.len()) as u64)
 }
 
-/// Action, reason and rule as the datapath would read them.
+/// The record that the datapath would find.
 fn read(
-    arena: &[u8],
-    image: u32,
+    image: &Image,
+    table: u32,
     identity: IdentityId,
     protocol: Protocol,
     port: u16,
-) -> (u8, u8, u32) {
-    let number = lookup::verdict(arena, image, identity.0, protocol.0, port);
+) -> Option<Record> {
+    let arena = image.arena.as_slice();
+    let number = lookup::verdict(arena, table, identity.0, protocol.0, port);
     let at = lookup::record_at(arena, number);
-    (
-        lookup::action(arena, at),
-        lookup::reason(arena, at),
-        arena.u32(at + record::RULE),
-    )
-}
-
-fn of_verdict_raw(verdict: &policyc_ir::model::Verdict) -> (u8, u8, u32) {
-    let (action, cause, rule) = of_verdict(verdict);
-    (action, cause as u8, rule)
+    let log = match arena.u32(at + record::COOKIE).checked_sub(1) {
+        Some(index) => image.logs.get(index as usize)?.clone(),
+        None => String::new(),
+    };
+    Some(Record {
+        action: lookup::action(arena, at),
+        cause: Reason::from_number(lookup::reason(arena, at))?,
+        rule: arena.u32(at + record::RULE),
+        auth: lookup::auth(arena, at),
+        log,
+    })
 }
 
 /// Both sides of every port constant, for every protocol slot and one protocol without a slot.
 fn points(model: &Model<'_>, key: &Key<'_>) -> Vec<(Protocol, u16)> {
     let mut points = BTreeSet::new();
+    let merged = key.enforced.filters.is_some();
     let mut add = |protocol: Protocol, first: u16, last: u16| {
         points.extend([(protocol, first), (protocol, last)]);
         points.extend(first.checked_sub(1).map(|port| (protocol, port)));
         points.extend(last.checked_add(1).map(|port| (protocol, port)));
+        if merged {
+            let cuts = block_bounds(first, last).into_iter();
+            points.extend(cuts.map(|port| (protocol, port)));
+        }
     };
     for protocol in proto::BY_SLOT.iter().copied().chain([253]) {
         add(Protocol(protocol), 0, u16::MAX);
@@ -143,6 +151,19 @@ fn points(model: &Model<'_>, key: &Key<'_>) -> Vec<(Protocol, u16)> {
         }
     }
     points.into_iter().collect()
+}
+
+/// Where the blocks may begin and end that a range's map entries stand for: at the first and the last multiple of every
+/// power of two in it.
+fn block_bounds(first: u16, last: u16) -> Vec<u16> {
+    let (start, end) = (u32::from(first), u32::from(last) + 1);
+    let cuts = (0..16).flat_map(|bits| {
+        let size = 1_u32 << bits;
+        [start.next_multiple_of(size), end / size * size]
+    });
+    let inside = cuts.filter(|cut| (start + 1..end).contains(cut));
+    let both = inside.flat_map(|cut| [cut - 1, cut]);
+    both.filter_map(|port| u16::try_from(port).ok()).collect()
 }
 
 /// All identities, or the first and the last of each class where that would be too many questions.

@@ -109,11 +109,14 @@ fn peer_classes(
         .flatten()
         .copied()
         .collect();
-    for peer in named {
+    // Which entry asks for authentication depends on peers that rules name beside anyone, too.
+    let merged = key.enforced.filters.iter().flat_map(|filters| &filters.0);
+    let beside = merged.filter_map(|filter| filter.peer);
+    for peer in named.into_iter().chain(beside) {
         partition.split(model.resolved.peer(peer).iter());
     }
     if key.enforced.localhost {
-        partition.split([IdentityId::HOST]);
+        partition.split(model.universe().hosts());
     }
     if key.direction == Direction::Egress {
         for (_, members) in numbers_of_names(model, alternatives) {
@@ -234,12 +237,48 @@ fn l4_classes(
     (slots.collect(), examples)
 }
 
-/// Port ranges of the alternatives, named ones by every number they can have.
-fn ranges(
+/// Port ranges of the alternatives, named ones by every number they can have. Where rules ask for authentication, each
+/// in the blocks that its map entries stand for: which entry is asked depends on their length.
+pub(crate) fn ranges(
     model: &Model<'_>,
     key: &Key<'_>,
     alternatives: &BTreeSet<&L4>,
 ) -> Vec<(Protocol, u16, u16)> {
+    let ranges = whole_ranges(model, key, alternatives);
+    if key.enforced.filters.is_none() {
+        return ranges.into_iter().collect();
+    }
+    let blocks = ranges.into_iter().flat_map(|(protocol, first, last)| {
+        let blocks = blocks(first, last).into_iter();
+        blocks.map(move |(first, last)| (protocol, first, last))
+    });
+    let distinct: BTreeSet<_> = blocks.collect();
+    distinct.into_iter().collect()
+}
+
+/// The fewest aligned blocks that make up a range, in order.
+pub(crate) fn blocks(first: u16, last: u16) -> Vec<(u16, u16)> {
+    let mut found = Vec::new();
+    let (mut at, end) = (u32::from(first), u32::from(last) + 1);
+    while at < end {
+        let aligned = if at == 0 {
+            16
+        } else {
+            at.trailing_zeros().min(16)
+        };
+        let fits = (end - at).ilog2();
+        let next = at + (1 << aligned.min(fits));
+        found.extend(u16::try_from(at).ok().zip(u16::try_from(next - 1).ok()));
+        at = next;
+    }
+    found
+}
+
+fn whole_ranges(
+    model: &Model<'_>,
+    key: &Key<'_>,
+    alternatives: &BTreeSet<&L4>,
+) -> BTreeSet<(Protocol, u16, u16)> {
     let mut ranges: BTreeSet<(Protocol, u16, u16)> = BTreeSet::new();
     for l4 in alternatives {
         match &l4.ports {
@@ -265,7 +304,7 @@ fn ranges(
                 .map(|(_, protocol, first, last)| (protocol, first, last)),
         );
     }
-    ranges.into_iter().collect()
+    ranges
 }
 
 /// Joins neighbouring intervals of one class.

@@ -47,6 +47,7 @@ pub fn contents(
             .collect(),
         arena: image.arena,
         ipcache: image.ipcache,
+        logs: image.logs,
         rules: named.collect(),
         identities: identities.collect(),
         nodes: universe.nodes().iter().map(ToString::to_string).collect(),

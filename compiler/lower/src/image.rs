@@ -9,6 +9,8 @@ pub struct Image {
     pub arena: Vec<u8>,
     /// Addresses to identity indexes.
     pub ipcache: Vec<Ipcache>,
+    /// What records say for logs, in the order of their cookies from 1.
+    pub logs: Vec<String>,
     /// Endpoints and their tables, in the model's order.
     pub endpoints: Vec<Bound>,
     /// How large everything is.

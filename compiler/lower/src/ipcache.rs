@@ -31,6 +31,11 @@ pub(crate) fn entries(universe: &Universe, pod_ranges: &[Cidr]) -> Vec<Ipcache> 
         prefix_len: cidr.bits(),
         identity: owner.identity.0,
         node: owner.node.map(|node| node.0),
+        own: owner
+            .node
+            .map(|node| universe.host_on(node))
+            .filter(|own| *own != IdentityId::HOST)
+            .map(|own| own.0),
     });
     entries.collect()
 }

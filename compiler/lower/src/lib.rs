@@ -13,6 +13,8 @@ mod assemble;
 mod check;
 /// Partitions of peers and of layer 4 on which a verdict is constant.
 mod classes;
+/// What tables cost, and which rule makes most of it.
+mod cost;
 /// From an image to what a bundle holds.
 mod emit;
 /// What lowering makes.
@@ -23,6 +25,8 @@ mod ipcache;
 pub mod lpm;
 /// Text form.
 mod print;
+/// Verdict records: what a cell of a table says.
+mod records;
 /// What the daemon does not enforce yet.
 mod refuse;
 
@@ -39,6 +43,7 @@ use rayon::prelude::*;
 pub use emit::contents;
 pub use image::{Bound, Image, Sizes};
 pub use print::print;
+pub use refuse::warnings;
 
 /// What to lower for.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +71,7 @@ pub fn lower(model: &Model<'_>, target: &Target) -> Result<Image, Vec<Diagnostic
         .map(|key| classes::judge(model, key))
         .collect();
     let mut image = assemble::assemble(model, target, &bound, &distinct.by_endpoint, &judged)
-        .map_err(|error| limit(&error))?;
+        .map_err(|error| limit(model, &error, cost::dearest(model, &distinct, &judged)))?;
     image.ipcache = ipcache::entries(model.universe(), &target.pod_ranges);
     image.sizes.checked = check::check(model, &image, &distinct, &judged)?;
     Ok(image)
@@ -136,8 +141,25 @@ fn bound_endpoints(model: &Model<'_>, target: &Target) -> Vec<EndpointId> {
         .collect()
 }
 
-fn limit(error: &assemble::LimitError) -> Vec<Diagnostic> {
-    let diagnostic = Diagnostic::new(codes::TABLE_LIMIT, error.to_string())
+/// The rule that costs most is where to begin.
+fn limit(
+    model: &Model<'_>,
+    error: &assemble::LimitError,
+    dearest: Option<cost::Dearest>,
+) -> Vec<Diagnostic> {
+    let mut diagnostic = Diagnostic::new(codes::TABLE_LIMIT, error.to_string())
         .help("build for one node with `--node`, or for fewer pods at a time");
+    let rules = model.resolved.rules;
+    if let Some(dearest) = dearest
+        && let Some(rule) = rules.rule(dearest.rule)
+    {
+        let cost::Dearest { bytes, tables, .. } = dearest;
+        let kib = bytes.div_ceil(1024);
+        let label = format!("costs most: {kib} KiB in {tables} of the largest tables");
+        diagnostic = diagnostic.label(rule.origin.span, label).note(format!(
+            "the rule that costs most is `{}`",
+            rules.name(dearest.rule)
+        ));
+    }
     vec![diagnostic]
 }

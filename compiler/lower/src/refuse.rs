@@ -1,4 +1,5 @@
-//! What `policyd` does not enforce yet: refused, since leaving it out would widen or narrow a policy without a word.
+//! What `policyd` does not enforce yet: refused, since leaving it out would widen or narrow a policy without a word. What
+//! it can only enforce by dropping more is told.
 
 use policyc_diag::{Diagnostic, Span, codes};
 use policyc_ir::l7::Auth;
@@ -36,6 +37,21 @@ pub(crate) fn refuse(model: &Model<'_>, target: &Target) -> Result<(), Vec<Diagn
     }
 }
 
+/// Rules that demand what nothing here gives: what they allow is dropped.
+pub fn warnings(model: &Model<'_>) -> Vec<Diagnostic> {
+    let rules = model.resolved.rules;
+    let demanding = rules
+        .iter()
+        .filter(|(_, rule)| rule.auth.is_some_and(|auth| auth != Auth::Disabled));
+    let found = demanding.map(|(id, rule)| {
+        let message = format!("`{}` demands authentication", rules.name(id));
+        Diagnostic::new(codes::AUTH_NEVER_GIVEN, message)
+            .label(rule.origin.span, "what this allows is dropped")
+            .help("`policyd` cannot authenticate; drop the demand where flows have to pass")
+    });
+    found.collect()
+}
+
 fn reasons(
     rules: &RuleSet,
     rule: &Rule,
@@ -47,7 +63,6 @@ fn reasons(
         Peers::Any => false,
     };
     let (entry, subject) = (rule.origin.span, rule.origin.subject);
-    let demands = rule.auth.is_some_and(|auth| auth != Auth::Disabled);
     [
         (rule.subject.node, "selects nodes", subject, "selects nodes"),
         (
@@ -61,18 +76,6 @@ fn reasons(
             "looks at layer 7",
             entry,
             "needs a proxy",
-        ),
-        (
-            demands,
-            "demands authentication",
-            entry,
-            "needs authentication",
-        ),
-        (
-            rule.log.is_some(),
-            "marks log entries",
-            subject,
-            "has `log`",
         ),
     ]
     .into_iter()

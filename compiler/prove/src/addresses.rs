@@ -59,6 +59,7 @@ struct Known<'a> {
     pods: BTreeMap<IpAddr, (String, Option<EndpointId>)>,
     nodes: BTreeMap<IpAddr, &'a Node>,
     api_servers: BTreeSet<IpAddr>,
+    /// The node it is for; all if `None`.
     local: Option<Arc<str>>,
     /// Peers made of prefixes, each once.
     peers: Vec<&'a Peer>,
@@ -77,13 +78,12 @@ impl<'a> Known<'a> {
         });
         let nodes = inventory.nodes.iter();
         let nodes = nodes.flat_map(|node| node.addresses.iter().map(move |one| (*one, node)));
-        let first = inventory.nodes.first().map(|node| node.name.clone());
         let peers = sources.rules.peers().iter();
         Self {
             pods: pods.collect(),
             nodes: nodes.collect(),
             api_servers: inventory.api_servers.iter().copied().collect(),
-            local: sources.node.map(Arc::from).or(first),
+            local: sources.node.map(Arc::from),
             peers: peers
                 .filter(|peer| peer.blocks().next().is_some())
                 .collect(),
@@ -141,11 +141,13 @@ impl<'a> Known<'a> {
             }
             Wanted::Node(wanted) => {
                 let named = node.and_then(|at| universe.nodes().get(at as usize));
-                let right = named == Some(&wanted.name) && self.is_node(wanted, identity, sources);
+                let right = named == Some(&wanted.name)
+                    && self.is_node(wanted, identity, sources)
+                    && self.is_own(wanted, found, sources);
                 let name = &wanted.name;
                 (!right).then(|| {
                     format!(
-                        "is node `{name}`, but has identity {index}, that of {}",
+                        "is node `{name}`, but has identity {index}, that of {}, or on itself is no host of its kind",
                         who(index, identity)
                     )
                 })
@@ -170,8 +172,7 @@ impl<'a> Known<'a> {
 
     /// Whether an identity is that of a node, as other nodes see it.
     fn is_node(&self, node: &Node, identity: &Identity, sources: &Sources<'_>) -> bool {
-        let mut own = node.addresses.iter();
-        let serves = own.any(|address| self.api_servers.contains(address));
+        let serves = self.serves(node);
         let labels = &identity.labels;
         let entity = Key::new(Source::Reserved, "remote-node");
         let api = Key::new(Source::Reserved, "kube-apiserver");
@@ -184,6 +185,28 @@ impl<'a> Known<'a> {
             && labels.get(&entity).is_some()
             && labels.get(&api).is_some() == serves
             && carries
+    }
+
+    fn serves(&self, node: &Node) -> bool {
+        let mut own = node.addresses.iter();
+        own.any(|address| self.api_servers.contains(address))
+    }
+
+    /// Whether a node takes an address of its own for the host, and for one that runs the API server if it does. What
+    /// nodes do that the bundle is not for does not matter.
+    fn is_own(&self, node: &Node, found: Option<Ipcache>, sources: &Sources<'_>) -> bool {
+        if self.local.as_ref().is_some_and(|local| *local != node.name) {
+            return true;
+        }
+        let own = found.and_then(|entry| entry.own);
+        let own = sources
+            .universe
+            .identity(own.map_or(IdentityId::HOST, IdentityId));
+        let has = |name| {
+            let key = Key::new(Source::Reserved, name);
+            own.is_some_and(|own| own.labels.get(&key).is_some())
+        };
+        has("host") && has("kube-apiserver") == self.serves(node)
     }
 
     /// Whether an identity is that of an address outside: of its family, and a peer where the address is one.

@@ -5,6 +5,8 @@ use policy_abi::reason::Reason;
 use policyc_ir::RuleId;
 use policyc_ir::rule::{Action, Level};
 
+use crate::terms::Asking;
+
 /// A rule whose peers match, with the ports that its layer 4 means for these peers.
 #[derive(Clone, Debug)]
 pub(crate) struct Applied {
@@ -16,6 +18,8 @@ pub(crate) struct Applied {
     pub(crate) action: Action,
     /// Protocol, first and last port; `None` for every protocol and port.
     pub(crate) spans: Option<Vec<(u8, u16, u16)>>,
+    /// How it asks for authentication.
+    pub(crate) asking: Asking,
 }
 
 impl Applied {
@@ -38,6 +42,10 @@ pub(crate) struct Wanted {
     pub(crate) reason: u8,
     /// The rule that decided, [`record::NO_RULE`] if none did.
     pub(crate) rule: u32,
+    /// The authentication demanded, 0 for none.
+    pub(crate) auth: u8,
+    /// What it says for logs, by position from 1 in the bundle; 0 for nothing.
+    pub(crate) cookie: u32,
 }
 
 impl Wanted {
@@ -52,6 +60,8 @@ impl Wanted {
             allowed,
             reason: reason as u8,
             rule: record::NO_RULE,
+            auth: record::AUTH_NONE,
+            cookie: 0,
         }
     }
 
@@ -65,14 +75,19 @@ impl Wanted {
             allowed,
             reason: reason as u8,
             rule: rule.0,
+            auth: record::AUTH_NONE,
+            cookie: 0,
         }
     }
 }
 
 /// The decision of rules that match a flow, in any order: the levels from the last to the first. In each an allow
-/// replaces what the later ones said, a deny replaces that, and a pass puts back what the next tier said.
-pub(crate) fn decide<'a>(matching: impl Iterator<Item = &'a Applied>, default: Wanted) -> Wanted {
+/// replaces what the later ones said, a deny replaces that, and a pass puts back what the next tier said. Also the level
+/// and action that decided; what they come with is not told yet.
+pub(crate) fn decide(matching: &[&Applied], default: Wanted) -> (Wanted, Option<(Level, Action)>) {
+    let default = (default, None);
     let mut all: Vec<_> = matching
+        .iter()
         .map(|one| (one.level, one.action, one.rule))
         .collect();
     all.sort_unstable_by_key(|(level, _, rule)| (*level, *rule));
@@ -89,10 +104,10 @@ pub(crate) fn decide<'a>(matching: impl Iterator<Item = &'a Applied>, default: W
             says = next_tier;
         }
         if let Some((_, _, rule)) = of(Action::Allow) {
-            says = Wanted::by(*rule, true);
+            says = (Wanted::by(*rule, true), Some((*at, Action::Allow)));
         }
         if let Some((_, _, rule)) = of(Action::Deny) {
-            says = Wanted::by(*rule, false);
+            says = (Wanted::by(*rule, false), Some((*at, Action::Deny)));
         }
     }
     says

@@ -26,12 +26,13 @@ mod rules;
 mod solve;
 /// Every flow of every table.
 mod tables;
+/// What a decision comes with: authentication and log texts.
+mod terms;
 
 use policy_bundle::Bundle;
 use policyc_diag::{Diagnostic, codes};
 use policyc_ir::cidr::Cidr;
 use policyc_ir::inventory::Inventory;
-use policyc_ir::l7::Auth;
 use policyc_ir::rule::{Peer, RuleSet};
 use policyc_ir::settings::Settings;
 use policyc_ir::universe::Universe;
@@ -110,8 +111,7 @@ fn unprovable(rules: &RuleSet) -> Vec<Diagnostic> {
         .any(|peer| matches!(peer, Peer::Fqdn(_)));
     let mut found = Vec::new();
     for (id, rule) in rules.iter() {
-        let demands = rule.auth.is_some_and(|auth| auth != Auth::Disabled);
-        if rule.subject.node || rule.l7.is_some() || demands || by_name {
+        if rule.subject.node || rule.l7.is_some() || by_name {
             let message = format!("`{}` says more than tables can hold", rules.name(id));
             found.push(fault(&message));
         }

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use policyc_ir::label::Labels;
+use policyc_ir::label::{Key, Labels, Source};
 use policyc_ir::port::{L4, Ports, Protocol};
 use policyc_ir::resolve::selects;
 use policyc_ir::rule::{Direction, Peer, Peers, Rule, RuleSet, Services};
 use policyc_ir::settings::{Enforcement, Settings};
 use policyc_ir::universe::{Endpoint, Identity, NamedPorts, Universe};
-use policyc_ir::{IdentityId, RuleId};
+use policyc_ir::{IdentityId, PeerId, RuleId};
 use rayon::prelude::*;
 
 use crate::decide::{Applied, Wanted};
+use crate::terms::Asking;
 
 /// What holds where no rule decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,8 +25,9 @@ pub(crate) struct Stance {
 }
 
 impl Stance {
-    pub(crate) fn default(self, peer: IdentityId) -> Wanted {
-        let host = self.localhost && peer == IdentityId::HOST;
+    pub(crate) fn default(self, peer: &Identity) -> Wanted {
+        let entity = Key::new(Source::Reserved, "host");
+        let host = self.localhost && peer.labels.get(&entity).is_some();
         Wanted::without_rule(!self.default_deny || host)
     }
 }
@@ -122,11 +124,14 @@ impl<'a> Matches<'a> {
         let Peers::Of(peers) = &rule.peers else {
             return true;
         };
-        peers.iter().any(|peer| {
-            let members = self.members.get(peer.index());
-            let word = members.and_then(|bits| bits.get(identity.index() / 64));
-            word.is_some_and(|word| word >> (identity.index() % 64) & 1 == 1)
-        })
+        peers.iter().any(|peer| self.is(*peer, identity))
+    }
+
+    /// Whether an identity is a peer.
+    fn is(&self, peer: PeerId, identity: IdentityId) -> bool {
+        let members = self.members.get(peer.index());
+        let word = members.and_then(|bits| bits.get(identity.index() / 64));
+        word.is_some_and(|word| word >> (identity.index() % 64) & 1 == 1)
     }
 
     /// A rule for flows with a peer, if it matches the peer. `own` are the subject's ports.
@@ -137,20 +142,24 @@ impl<'a> Matches<'a> {
         own: &NamedPorts,
     ) -> Option<Applied> {
         let rule = self.rules.rule(id).filter(|rule| self.has(rule, peer))?;
-        let spans = match &rule.services {
-            Services::All => None,
-            Services::Of(list) => {
-                let spans = list
-                    .iter()
-                    .filter_map(|l4| self.span(rule.direction, l4, peer, own));
-                Some(spans.collect())
-            }
-        };
+        let (mut spans, mut kinds) = (None, Vec::new());
+        if let Services::Of(list) = &rule.services {
+            let own = list.iter().filter_map(|l4| {
+                let span = self.span(rule.direction, l4, peer, own)?;
+                let by_name = matches!(l4.ports, Ports::Named(..));
+                let by_peer = by_name && rule.direction == Direction::Egress;
+                Some((span, (by_peer, l4.ports == Ports::All)))
+            });
+            let (found, of): (Vec<_>, Vec<_>) = own.unzip();
+            (spans, kinds) = (Some(found), of);
+        }
+        let beside = rule.beside.iter().any(|beside| self.is(*beside, peer));
         Some(Applied {
             rule: id,
             level: rule.level,
             action: rule.action,
             spans,
+            asking: Asking::new(rule, beside, kinds),
         })
     }
 

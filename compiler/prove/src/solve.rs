@@ -146,7 +146,7 @@ fn passing(table: &Table, group: &Group, arena: &Arena<'_>, protocol: u8) -> Vec
     let mut ranges: Vec<(u16, u16)> = Vec::new();
     for (first, last) in starts.iter().zip(ends.chain([u16::MAX])) {
         let answer = arena.answer(table.image, group.peer, protocol, *first);
-        if !answer.is_some_and(|answer| answer.allowed) {
+        if !answer.allowed {
             continue;
         }
         match ranges.last_mut() {

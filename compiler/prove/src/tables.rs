@@ -12,7 +12,7 @@ use policy_abi::lookup;
 use policy_bundle::Bundle;
 use policyc_diag::Diagnostic;
 use policyc_ir::port::Protocol;
-use policyc_ir::rule::Direction;
+use policyc_ir::rule::{Action, Direction};
 use policyc_ir::universe::{Endpoint, NamedPorts, Universe};
 use policyc_ir::{IdentityId, RuleId};
 use policyc_verify::solver::Answer;
@@ -21,8 +21,7 @@ use rayon::prelude::*;
 use crate::decide::{Applied, Wanted, decide};
 use crate::decode::{self, Rows};
 use crate::rules::{self, Matches, Stance};
-use crate::solve;
-use crate::{Proof, Sources, fault};
+use crate::{Proof, Sources, fault, solve, terms};
 
 /// A table and what it must say.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +54,7 @@ pub(crate) fn compare(bundle: &Bundle<'_>, sources: &Sources<'_>) -> (Vec<Diagno
     let arena = Arena {
         bytes: bundle.arena(),
         rows: Rows::read(bundle.arena(), &images),
+        cookies: bundle.logs().zip(1..).collect(),
     };
     let compared = tables.par_iter().map(|(table, subject)| {
         let groups = groups(table, &matches, &arena, sources.universe);
@@ -98,35 +98,37 @@ fn objection(asked: &Answer, differs: bool) -> Option<String> {
 pub(crate) struct Arena<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) rows: Rows,
+    /// The cookie of each log text.
+    cookies: BTreeMap<&'a str, u32>,
 }
 
 impl Arena<'_> {
-    /// What the datapath would find; `None` if the record demands what no policy here does.
-    pub(crate) fn answer(
-        &self,
-        image: u32,
-        peer: IdentityId,
-        protocol: u8,
-        port: u16,
-    ) -> Option<Wanted> {
+    /// What the datapath would find.
+    pub(crate) fn answer(&self, image: u32, peer: IdentityId, protocol: u8, port: u16) -> Wanted {
         let number = lookup::verdict(self.bytes, image, peer.0, protocol, port);
         let at = lookup::record_at(self.bytes, number);
-        let plain = lookup::auth(self.bytes, at) == 0 && self.bytes.u32(at + record::COOKIE) == 0;
-        plain.then(|| Wanted {
+        Wanted {
             allowed: lookup::action(self.bytes, at) == record::ALLOW,
             reason: lookup::reason(self.bytes, at),
             rule: self.bytes.u32(at + record::RULE),
-        })
+            auth: lookup::auth(self.bytes, at),
+            cookie: self.bytes.u32(at + record::COOKIE),
+        }
     }
 
     /// Where an answer can change: at starts of the table's runs, and where a rule begins or has ended.
     pub(crate) fn cuts(&self, image: u32, protocol: u8, applied: &[&Applied]) -> BTreeSet<u16> {
         let mut cuts: BTreeSet<u16> = BTreeSet::from([0]);
         cuts.extend(self.rows.starts(self.bytes, image, protocol));
+        // Where rules ask for authentication, each block of a range speaks for itself.
+        let asks = applied.iter().any(|rule| rule.asking.auth.is_some());
         let spans = applied.iter().filter_map(|rule| rule.spans.as_ref());
         for (_, first, last) in spans.flatten().filter(|(of, _, _)| *of == protocol) {
             cuts.insert(*first);
             cuts.extend(last.checked_add(1));
+            if asks {
+                cuts.extend(terms::bounds(*first, *last));
+            }
         }
         cuts
     }
@@ -183,10 +185,14 @@ fn groups(
         let applied: Vec<_> = applied
             .filter_map(|id| matches.applied(*id, peer, &table.ports))
             .collect();
-        let default = table.stance.default(peer);
+        let default = universe
+            .identity(peer)
+            .map_or(Wanted::without_rule(false), |identity| {
+                table.stance.default(identity)
+            });
         let what: Vec<_> = applied
             .iter()
-            .map(|one| (one.rule, one.spans.clone()))
+            .map(|one| (one.rule, one.spans.clone(), one.asking.clone()))
             .collect();
         if known.insert((class, default.allowed, what)) {
             groups.push(Group {
@@ -217,15 +223,15 @@ fn differences(
             comparisons += cuts.len() as u64;
             let differing = cuts.into_iter().filter_map(|port| {
                 let matching = applied.iter().filter(|rule| rule.matches(protocol, port));
-                let wanted = decide(matching.copied(), group.default);
+                let matching: Vec<_> = matching.copied().collect();
+                let wanted = wanted(&matching, group.default, (protocol, port), arena, sources);
                 let found = arena.answer(table.image, group.peer, protocol, port);
-                (found != Some(wanted)).then_some((port, wanted, found))
+                (found != wanted).then_some((port, wanted, found))
             });
             let differing: Vec<_> = differing.collect();
-            let allowed = |found: &Option<Wanted>| found.is_some_and(|found| found.allowed);
             passes |= differing
                 .iter()
-                .any(|(_, wanted, found)| allowed(found) != wanted.allowed);
+                .any(|(_, wanted, found)| found.allowed != wanted.allowed);
             let Some((port, wanted, found)) = differing.first().copied() else {
                 continue;
             };
@@ -242,11 +248,36 @@ fn differences(
     (faults, comparisons, passes)
 }
 
+/// What the rules that match a flow say.
+fn wanted(
+    matching: &[&Applied],
+    default: Wanted,
+    (protocol, port): (u8, u16),
+    arena: &Arena<'_>,
+    sources: &Sources<'_>,
+) -> Wanted {
+    let (mut wanted, decided) = decide(matching, default);
+    let Some(decided) = decided else {
+        return wanted;
+    };
+    if decided.1 == Action::Allow && matching.iter().any(|one| one.asking.auth.is_some()) {
+        let here = |one: &&&Applied| (one.level, one.action) == decided;
+        let allows: Vec<_> = matching.iter().filter(here).copied().collect();
+        wanted.auth = terms::auth(&allows, protocol, port);
+    }
+    let log = terms::log(sources.rules, matching, decided);
+    if !log.is_empty() {
+        // A text that the bundle does not have is none of its cookies.
+        wanted.cookie = arena.cookies.get(log.as_str()).copied().unwrap_or(u32::MAX);
+    }
+    wanted
+}
+
 fn difference(
     direction: Direction,
     subject: &str,
     (peer, protocol, port): (IdentityId, Protocol, u16),
-    (wanted, found): (Wanted, Option<Wanted>),
+    (wanted, found): (Wanted, Wanted),
     sources: &Sources<'_>,
 ) -> Diagnostic {
     let identity = sources.universe.identity(peer);
@@ -263,7 +294,11 @@ fn difference(
         Direction::Egress => "to",
     };
     let says = |answer: Wanted| {
-        let verb = if answer.allowed { "allow" } else { "deny" };
+        let verb = match (answer.allowed, answer.auth) {
+            (true, record::AUTH_NONE) => "allow",
+            (true, _) => "demand authentication for",
+            (false, _) => "deny",
+        };
         let name = sources.rules.name(RuleId(answer.rule));
         if answer.rule == record::NO_RULE || name.is_empty() {
             format!("{verb} it without a rule")
@@ -271,7 +306,13 @@ fn difference(
             format!("{verb} it by `{name}`")
         }
     };
-    let found = found.map_or_else(|| "ask for more than a policy does".to_owned(), says);
+    let found = if (wanted.rule, wanted.cookie) != (found.rule, found.cookie)
+        && says(wanted) == says(found)
+    {
+        format!("{} with another log text", says(found))
+    } else {
+        says(found)
+    };
     fault(&format!(
         "{} of `{subject}` {side} {who} on {protocol}/{port}: the tables {found}, the policies {}",
         direction.name(),

@@ -78,16 +78,25 @@ pub mod record {
     pub const ACTION: u32 = 0;
     /// [`crate::reason::Reason`] (one byte).
     pub const REASON: u32 = 1;
-    /// Authentication demanded, 0 for none (one byte).
+    /// Authentication demanded (one byte): [`AUTH_NONE`], [`AUTH_REQUIRED`] or [`AUTH_ALWAYS_FAIL`]. What is allowed on
+    /// that condition is dropped until it is met.
     pub const AUTH: u32 = 2;
     /// Index into the bundle's rule table of the rule that decided, [`NO_RULE`] if none did.
     pub const RULE: u32 = 4;
-    /// Log cookie, 0 for none.
+    /// Log cookie: position from 1 among the bundle's log texts, 0 for none.
     pub const COOKIE: u32 = 8;
+    /// Number of the proxy that has the last word. Zero: a bundle with any other is refused, as nothing redirects yet.
+    pub const PROXY: u32 = 12;
     /// Action: drop.
     pub const DENY: u8 = 0;
     /// Action: pass.
     pub const ALLOW: u8 = 1;
+    /// Authentication: none.
+    pub const AUTH_NONE: u8 = 0;
+    /// Authentication: both sides prove who they are.
+    pub const AUTH_REQUIRED: u8 = 1;
+    /// Authentication: one that always fails, for tests.
+    pub const AUTH_ALWAYS_FAIL: u8 = 2;
     /// No single rule decided (default deny, or nothing enforced).
     pub const NO_RULE: u32 = u32::MAX;
 }

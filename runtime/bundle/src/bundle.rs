@@ -31,6 +31,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) identities: &'a [TextRow],
     pub(crate) nodes: &'a [TextRow],
     pub(crate) certificate: Option<&'a str>,
+    pub(crate) logs: &'a [TextRow],
 }
 
 /// An address or prefix and its identity.
@@ -42,8 +43,10 @@ pub struct Ipcache {
     pub prefix_len: u8,
     /// Identity index.
     pub identity: u32,
-    /// Index of the node whose own address this is. That node uses [`Bundle::host_identity`] instead.
+    /// Index of the node whose own address this is. That node uses `own` instead.
     pub node: Option<u32>,
+    /// Identity index on its own node, [`Bundle::host_identity`] if `None`.
+    pub own: Option<u32>,
 }
 
 /// A pod.
@@ -163,7 +166,7 @@ impl<'a> Bundle<'a> {
         self.parts.nodes.iter().map(move |row| text(strings, *row))
     }
 
-    /// Identity index of a node's own addresses on that node.
+    /// Identity index of a node's own addresses on that node, unless they name another.
     pub fn host_identity(&self) -> u32 {
         self.parts.host_identity
     }
@@ -171,6 +174,12 @@ impl<'a> Bundle<'a> {
     /// JSON text: what was proved about the tables.
     pub fn certificate(&self) -> Option<&'a str> {
         self.parts.certificate
+    }
+
+    /// What records say for logs, in the order of their cookies from 1; several lines where several rules decided.
+    pub fn logs(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
+        let strings = self.parts.strings;
+        self.parts.logs.iter().map(move |row| text(strings, *row))
     }
 
     /// The section table, unknown optional sections included.
@@ -199,6 +208,7 @@ fn ipcache(row: &IpcacheRow) -> Ipcache {
         prefix_len: row.prefix_len,
         identity: row.identity.get(),
         node: node(row.node.get()),
+        own: Some(row.own.get()).filter(|identity| *identity != 0),
     }
 }
 

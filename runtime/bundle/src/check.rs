@@ -42,6 +42,10 @@ pub(crate) fn parts<'a>(sections: &[Section<'a>]) -> Result<Parts<'a>, OpenError
         identities: rows(sections, Kind::Identities)?,
         nodes: rows(sections, Kind::Nodes)?,
         certificate: utf8(sections, Kind::Certificate)?,
+        logs: match find(sections, Kind::Logs) {
+            Some(_) => rows(sections, Kind::Logs)?,
+            None => &[],
+        },
     })
 }
 
@@ -86,6 +90,12 @@ pub(crate) fn references(parts: &Parts<'_>, shape: &Shape) -> Result<(), OpenErr
             needed: shape.rules,
         });
     }
+    if parts.logs.len() < shape.logs as usize {
+        return Err(OpenError::LogCount {
+            found: parts.logs.len(),
+            needed: shape.logs,
+        });
+    }
     if parts.host_identity >= shape.identities {
         return Err(OpenError::Identity {
             kind: Kind::Settings,
@@ -116,6 +126,9 @@ fn check_names(parts: &Parts<'_>) -> Result<(), OpenError> {
     for (row, name) in parts.nodes.iter().enumerate() {
         check_text(parts.strings, *name, Kind::Nodes, row)?;
     }
+    for (row, text) in parts.logs.iter().enumerate() {
+        check_text(parts.strings, *text, Kind::Logs, row)?;
+    }
     Ok(())
 }
 
@@ -142,13 +155,14 @@ fn check_ipcache(parts: &Parts<'_>, shape: &Shape) -> Result<(), OpenError> {
     let kind = Kind::Ipcache;
     let mut previous = None;
     for (row, entry) in parts.ipcache.iter().enumerate() {
-        if entry.zero != [0; 6] {
+        // Only a node's own address can be something else on it.
+        if entry.zero != [0; 2] || (entry.own.get() != 0 && entry.node.get() == NO_NODE) {
             return Err(OpenError::Reserved { kind, row });
         }
         if !is_prefix(entry) {
             return Err(OpenError::Address { kind, row });
         }
-        if entry.identity.get() >= shape.identities {
+        if entry.identity.get().max(entry.own.get()) >= shape.identities {
             return Err(OpenError::Identity { kind, row });
         }
         check_node(entry.node.get(), parts, kind, row)?;

@@ -171,6 +171,13 @@ pub enum OpenError {
         /// Identities of the arena.
         stated: u32,
     },
+    /// Records name log texts that are not listed.
+    LogCount {
+        /// Texts listed.
+        found: usize,
+        /// Texts that records name.
+        needed: u32,
+    },
     /// The arena names a rule outside the rule table.
     RuleCount {
         /// Entries of the rule table.
@@ -332,6 +339,12 @@ impl OpenError {
                 write!(
                     out,
                     "the identity table has {found} entries but the policy tables state {stated}"
+                )
+            }
+            Self::LogCount { found, needed } => {
+                write!(
+                    out,
+                    "verdict records name {needed} log texts, the bundle lists {found}"
                 )
             }
             Self::RuleCount { found, needed } => {

@@ -90,7 +90,9 @@ pub(crate) struct IpcacheRow {
     pub(crate) node: U32,
     pub(crate) family: u8,
     pub(crate) prefix_len: u8,
-    pub(crate) zero: [u8; 6],
+    pub(crate) zero: [u8; 2],
+    /// What it is on its own node; 0 for the host identity of the settings.
+    pub(crate) own: U32,
 }
 
 /// One pod.

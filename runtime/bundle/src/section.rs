@@ -30,11 +30,13 @@ pub enum Kind {
     Nodes = 9,
     /// JSON text: what was proved about the tables, by what, over which digests.
     Certificate = 10,
+    /// What records say for logs, in the order of their cookies.
+    Logs = 12,
 }
 
 impl Kind {
     /// All kinds in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Strings,
         Self::Manifest,
         Self::Settings,
@@ -45,6 +47,7 @@ impl Kind {
         Self::Identities,
         Self::Nodes,
         Self::Certificate,
+        Self::Logs,
     ];
 
     /// The name shown to people.
@@ -60,12 +63,13 @@ impl Kind {
             Self::Identities => "identities",
             Self::Nodes => "nodes",
             Self::Certificate => "certificate",
+            Self::Logs => "logs",
         }
     }
 
     /// Whether every bundle has this section.
     pub const fn mandatory(self) -> bool {
-        !matches!(self, Self::Manifest | Self::Certificate)
+        !matches!(self, Self::Manifest | Self::Certificate | Self::Logs)
     }
 
     fn from_number(number: u32) -> Option<Self> {

@@ -28,6 +28,8 @@ pub struct Shape {
     pub images: u32,
     /// One more than the highest rule index a record names, 0 if none does.
     pub rules: u32,
+    /// The highest log cookie of a record, 0 if none has one.
+    pub logs: u32,
     images_at: u32,
 }
 
@@ -94,38 +96,39 @@ fn check_header(bytes: &[u8]) -> Result<Shape, TablesError> {
     }
     let (images_at, images) = (bytes.u32(header::IMAGES_AT), bytes.u32(header::IMAGES));
     in_bounds(bytes, images_at, images, image::BYTES).ok_or(TablesError::Images)?;
-    let (records, rules) = check_records(bytes)?;
-    Ok(Shape {
+    let shape = Shape {
         identities: bytes.u32(header::IDENTITIES),
-        records,
+        records: bytes.u32(header::RECORDS),
         images,
-        rules,
+        rules: 0,
+        logs: 0,
         images_at,
-    })
+    };
+    check_records(bytes, shape)
 }
 
-/// Number of records, and of rules they name.
-fn check_records(bytes: &[u8]) -> Result<(u32, u32), TablesError> {
-    let (at, records) = (bytes.u32(header::RECORDS_AT), bytes.u32(header::RECORDS));
+/// Adds to the shape what records name.
+fn check_records(bytes: &[u8], mut shape: Shape) -> Result<Shape, TablesError> {
+    let (at, records) = (bytes.u32(header::RECORDS_AT), shape.records);
     in_bounds(bytes, at, records, record::BYTES).ok_or(TablesError::Records)?;
     if records == 0 || records > reason::RECORDS_COUNTED {
         return Err(TablesError::RecordCount { found: records });
     }
-    let mut rules = 0;
     for index in 0..records {
-        let word = bytes.u32(at + index * record::BYTES);
-        check_record(index, word)?;
-        let rule = bytes.u32(at + index * record::BYTES + record::RULE);
+        let at = at + index * record::BYTES;
+        check_record(bytes, at, index)?;
+        let rule = bytes.u32(at + record::RULE);
         if rule != record::NO_RULE {
-            rules = rules.max(rule.saturating_add(1));
+            shape.rules = shape.rules.max(rule.saturating_add(1));
         }
+        shape.logs = shape.logs.max(bytes.u32(at + record::COOKIE));
     }
-    Ok((records, rules))
+    Ok(shape)
 }
 
-/// Checks a record by its first word: action, reason, authentication and a zero byte.
-fn check_record(index: u32, word: u32) -> Result<(), TablesError> {
-    let [action, cause, _, zero] = word.to_le_bytes();
+/// Checks action, reason, authentication and what must be zero.
+fn check_record(bytes: &[u8], at: u32, index: u32) -> Result<(), TablesError> {
+    let [action, cause, auth, zero] = bytes.u32(at).to_le_bytes();
     let passes = match action {
         record::DENY => false,
         record::ALLOW => true,
@@ -134,6 +137,12 @@ fn check_record(index: u32, word: u32) -> Result<(), TablesError> {
     let known = reason::Reason::from_number(cause).ok_or(TablesError::Reason { record: index })?;
     if passes != known.passes() || zero != 0 {
         return Err(TablesError::Reason { record: index });
+    }
+    if auth > record::AUTH_ALWAYS_FAIL || (auth != record::AUTH_NONE && !passes) {
+        return Err(TablesError::Auth { record: index });
+    }
+    if bytes.u32(at + record::PROXY) != 0 {
+        return Err(TablesError::Proxy { record: index });
     }
     if index == 0 && passes {
         return Err(TablesError::FirstRecord);

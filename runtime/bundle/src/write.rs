@@ -44,6 +44,8 @@ pub struct Contents {
     pub host_identity: u32,
     /// JSON text: what was proved about the tables.
     pub certificate: Option<String>,
+    /// What records say for logs, in the order of their cookies from 1; several lines where several rules decided.
+    pub logs: Vec<String>,
 }
 
 /// A pod.

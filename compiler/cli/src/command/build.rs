@@ -36,7 +36,12 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     )?;
     let settings = front.settings.clone();
     if let Some(stage) = args.emit
-        && let Some(text) = emit::front(&front, &settings, args.node.as_deref(), stage)
+        && let Some(text) = emit::front(
+            &front,
+            &settings,
+            || front.universe_of_bundle(&settings, args.node.as_deref()),
+            stage,
+        )
     {
         output::print(&text);
         output::findings_aside(front.diagnostics.clone(), &front.sources);
@@ -62,9 +67,10 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     if !settings.sctp {
         front.diagnostics.push(sctp_dropped());
     }
-    let universe = front.universe(&settings, args.node.as_deref());
+    let universe = front.universe_of_bundle(&settings, args.node.as_deref());
     let resolved = Resolved::new(&front.rules, &universe);
     let model = Model::build(&resolved, &settings);
+    front.diagnostics.extend(policyc_lower::warnings(&model));
     let image =
         policyc_lower::lower(&model, &target).and_then(|image| fits(&image).map(|()| image));
     let image = match image {

@@ -82,7 +82,7 @@ fn emit_stage(
     settings: &Settings,
     stage: Stage,
 ) -> Result<Exit, Error> {
-    let Some(text) = emit::front(front, settings, None, stage) else {
+    let Some(text) = emit::front(front, settings, || front.universe(settings, None), stage) else {
         return Err(Error::usage(
             "`check` stops before this stage: `policyc build --emit` prints it",
         ));

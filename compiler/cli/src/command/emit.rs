@@ -4,6 +4,7 @@ use policyc_ir::model::Model;
 use policyc_ir::print;
 use policyc_ir::resolve::Resolved;
 use policyc_ir::settings::Settings;
+use policyc_ir::universe::Universe;
 
 use crate::args::Stage;
 use crate::pipeline::Front;
@@ -12,7 +13,7 @@ use crate::pipeline::Front;
 pub(crate) fn front(
     front: &Front,
     settings: &Settings,
-    node: Option<&str>,
+    universe: impl FnOnce() -> Universe,
     stage: Stage,
 ) -> Option<String> {
     let text = match stage {
@@ -20,7 +21,7 @@ pub(crate) fn front(
         Stage::Validate => print::policies(&front.policies, &front.sources),
         Stage::Normalise => print::rules(&front.rules, &front.sources),
         Stage::Resolve | Stage::Model => {
-            let universe = front.universe(settings, node);
+            let universe = universe();
             let resolved = Resolved::new(&front.rules, &universe);
             match stage {
                 Stage::Resolve => print::resolved(&resolved),

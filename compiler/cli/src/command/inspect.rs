@@ -12,6 +12,8 @@ use crate::{input, output};
 
 /// What the certificate says.
 mod certificate;
+/// How large the images are, and what they share.
+mod images;
 
 pub(crate) fn run(args: &Inspect) -> Result<Exit, Error> {
     let trusted = args.key.iter().map(|path| {
@@ -70,6 +72,7 @@ fn human(bundle: &Bundle<'_>) -> String {
         shape.images,
         shape.records
     );
+    let _ = writeln!(out, "images   {}", images::line(bundle));
     let _ = writeln!(out, "proof    {}", certificate::line(bundle));
     for section in bundle.sections() {
         let _ = writeln!(
@@ -117,7 +120,7 @@ fn document(bundle: &Bundle<'_>) -> Value {
         .rules()
         .map(|rule| json!({"name": rule.name, "file": rule.file, "line": rule.line}));
     let ipcache = bundle.ipcache().map(|entry| {
-        json!({"prefix": format!("{}/{}", entry.address, entry.prefix_len), "identity": entry.identity, "node": entry.node})
+        json!({"prefix": format!("{}/{}", entry.address, entry.prefix_len), "identity": entry.identity, "node": entry.node, "own": entry.own})
     });
     let sections = bundle.sections().iter().map(|section| {
         json!({"name": section.kind.map_or("unknown", policy_bundle::Kind::name), "bytes": section.bytes.len(), "digest": hex(&section.digest)})
@@ -128,6 +131,8 @@ fn document(bundle: &Bundle<'_>) -> Value {
         "digest": hex(&bundle.digest()),
         "signer": bundle.signer().map(|key| hex(&key)),
         "certificate": certificate::value(bundle),
+        "images": images::value(bundle),
+        "logs": bundle.logs().collect::<Vec<_>>(),
         "manifest": serde_json::from_str::<Value>(bundle.manifest()).unwrap_or(Value::Null),
         "endpoints": endpoints.collect::<Vec<_>>(),
         "rules": rules.collect::<Vec<_>>(),

@@ -159,6 +159,19 @@ fn budget_shows_the_change_from_another_revision() {
     for endpoint in same["endpoints"].as_array().unwrap() {
         assert_eq!(endpoint["before"], endpoint["total"], "{endpoint}");
     }
+    for rule in same["rules"].as_array().unwrap() {
+        assert_eq!(rule["before"], rule["entries"], "{rule}");
+    }
+    assert_eq!(same["gone"], serde_json::json!([]));
+    // The other way round: the first policy is taken away.
+    let args = ["budget", old, "--inventory", "inventory.yaml"];
+    let back = policyc(&[&args[..], &["--against", "policies.yaml", "--format=json"]].concat());
+    let back: Value = serde_json::from_str(&back.stdout).unwrap();
+    let gone = back["gone"].as_array().unwrap();
+    assert!(!gone.is_empty(), "{back}");
+    for rule in gone {
+        assert!(rule["before"].as_u64().unwrap() > 0, "{rule}");
+    }
 }
 
 /// One policy against maps of three sizes: room enough, nearly full, too small.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use policy_bundle::{Bundle, Trust, write};
+use serde_json::Value;
 
 use crate::support::{policyc, scratch};
 
@@ -112,6 +113,34 @@ fn equal_inputs_give_equal_bundles() {
     }
 }
 
+/// What asks for authentication is compiled and told; texts for logs are in the bundle. A proof covers both.
+#[test]
+fn authentication_and_log_texts_are_in_the_bundle() {
+    let folder = scratch("terms");
+    let policy = folder.join("policy.yaml");
+    let text = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: guarded, namespace: shop}\nspec:\n  log: {value: seen}\n  endpointSelector: {}\n  ingress:\n  - fromEndpoints: [{}]\n    authentication: {mode: required}\n  - fromEntities: [world]\n    authentication: {mode: disabled}\n";
+    fs::write(&policy, text).unwrap();
+    let output = folder.join("guarded.bundle");
+    let output = output.to_str().unwrap();
+    let mut args = vec!["build", "--prove", "--unsigned", "--format=plain"];
+    args.extend(["--inventory", "inventory.yaml", "--output", output]);
+    args.push(policy.to_str().unwrap());
+    let ran = policyc(&args);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    // Once: `disabled` demands nothing.
+    assert_eq!(ran.stderr.matches("W1042").count(), 1, "{}", ran.all());
+    assert!(ran.stderr.contains("spec.ingress[0]"), "{}", ran.all());
+    let ran = policyc(&["inspect", output, "--format=json"]);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["logs"], serde_json::json!(["seen"]));
+    let images = document["images"].as_array().unwrap();
+    assert!(!images.is_empty());
+    for image in images {
+        let (all, own) = (image["bytes"].as_u64(), image["own_bytes"].as_u64());
+        assert!(own.unwrap() > 0 && own < all, "{image}");
+    }
+}
+
 /// Builds unsigned with a proof; the file.
 fn proved(folder: &Path, name: &str, policies: &Path) -> Vec<u8> {
     let output = folder.join(name);
@@ -202,5 +231,6 @@ fn contents(bundle: &Bundle<'_>) -> write::Contents {
         nodes: bundle.nodes().map(str::to_owned).collect(),
         host_identity: bundle.host_identity(),
         certificate: bundle.certificate().map(str::to_owned),
+        logs: bundle.logs().map(str::to_owned).collect(),
     }
 }

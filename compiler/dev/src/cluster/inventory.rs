@@ -10,8 +10,6 @@ use super::selectors::{self, Labels};
 pub(super) const NAMES: usize = 50;
 /// CIDR groups, `group-0` and so on.
 pub(super) const GROUPS: usize = 5;
-/// Nodes of a cluster.
-const NODES: usize = 20;
 /// Pods for each service.
 const PODS_PER_SERVICE: usize = 5;
 
@@ -24,6 +22,7 @@ pub(super) struct World {
     pub(super) cidrs: Vec<String>,
     /// Up to which layer rules speak.
     pub(super) layers: u8,
+    nodes: usize,
 }
 
 pub(super) struct Namespace {
@@ -61,7 +60,7 @@ impl World {
         for at in 0..shape.pods {
             if let Some(namespace) = namespaces.get_mut(at % count) {
                 namespace.pods.push(at);
-                pods.push(Pod::new(at, &namespace.name, random));
+                pods.push(Pod::new(at, &namespace.name, shape.nodes, random));
             }
         }
         pods.push(Pod::dns());
@@ -73,6 +72,7 @@ impl World {
             pods,
             services,
             layers: shape.layers,
+            nodes: shape.nodes,
         }
     }
 
@@ -93,7 +93,7 @@ impl World {
         let services = self.services.iter().flat_map(Service::objects);
         let pods = self.pods.iter().map(Pod::object);
         let groups = (0..GROUPS).map(group);
-        let first = namespaces.chain([system]).chain((0..NODES).map(node));
+        let first = namespaces.chain([system]).chain((0..self.nodes).map(node));
         let second = groups.chain([names(), api]).chain(services);
         first.chain(second).chain(pods).collect()
     }
@@ -132,7 +132,7 @@ impl Namespace {
 }
 
 impl Pod {
-    fn new(at: usize, namespace: &str, random: &mut Random) -> Self {
+    fn new(at: usize, namespace: &str, nodes: usize, random: &mut Random) -> Self {
         let count = *random.pick(&[0, 0, 1, 2]);
         let ports = [
             json!({"name": "http", "containerPort": random.pick(&[80, 8080])}),
@@ -152,7 +152,7 @@ impl Pod {
                 at / 250 % 250,
                 at % 250 + 1
             ),
-            node: random.below(NODES),
+            node: random.below(nodes),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::universe::{Endpoint, Identity, Owner, Universe};
 use super::{Inventory, Node, identities};
 
 /// The universe of an inventory: its pods by identity, its nodes, and every prefix and DNS name that a rule tells
-/// apart. `local` is the node whose addresses are the host's; the first one if `None`.
+/// apart, as one node sees them. `local` is that node, whose addresses are the host's; the first one if `None`.
 ///
 /// Identities are numbered by their labels and prefixes, so the numbers do not depend on the order of objects.
 pub fn universe(
@@ -24,13 +24,47 @@ pub fn universe(
     settings: &Settings,
     local: Option<&str>,
 ) -> Universe {
+    let first = || inventory.nodes.first().map(|node| &*node.name);
+    let local = Local::Node(local.or_else(first));
+    build(inventory, rules, settings, local)
+}
+
+/// The universe of an inventory as all of its nodes see it: an address of a node has the identity that other nodes give
+/// it, and what it is to the node itself, [`Universe::host_on`] says. Every node has a host endpoint.
+pub fn cluster(inventory: &Inventory, rules: &RuleSet, settings: &Settings) -> Universe {
+    build(inventory, rules, settings, Local::Every)
+}
+
+/// Whose view of the cluster it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Local<'a> {
+    /// One node's, if there is any.
+    Node(Option<&'a str>),
+    /// That of each node.
+    Every,
+}
+
+impl Local<'_> {
+    fn is(self, node: &Node) -> bool {
+        match self {
+            Self::Node(name) => name == Some(&node.name),
+            Self::Every => true,
+        }
+    }
+}
+
+fn build(
+    inventory: &Inventory,
+    rules: &RuleSet,
+    settings: &Settings,
+    local: Local<'_>,
+) -> Universe {
     let mut universe = Universe::of(settings);
     let nodes: BTreeMap<_, _> = inventory
         .nodes
         .iter()
         .map(|node| (node.name.clone(), universe.add_node(node.name.clone())))
         .collect();
-    let local = local.or_else(|| inventory.nodes.first().map(|node| &*node.name));
     let pods = identities::pods(inventory, settings, &mut universe);
     for identity in outside(rules, inventory, settings) {
         universe.add_outside(identity);
@@ -137,19 +171,19 @@ fn inside(inventory: &Inventory) -> BTreeSet<IpAddr> {
 fn add_nodes(
     inventory: &Inventory,
     nodes: &BTreeMap<Arc<str>, NodeId>,
-    local: Option<&str>,
+    local: Local<'_>,
     settings: &Settings,
     universe: &mut Universe,
 ) {
-    let mut host_labels = vec![(Key::new(Source::Reserved, "host"), Arc::from(""))];
-    let mut addresses = Vec::new();
     let mut labelled: BTreeMap<Labels, IdentityId> = BTreeMap::new();
+    let mut serving = BTreeSet::new();
     for node in &inventory.nodes {
         let mut own = node.addresses.iter();
         let serves = own.any(|address| inventory.api_servers.contains(address));
-        let is_local = local == Some(&*node.name);
+        // What the local node alone sees, nobody else gives a name to.
+        let is_seen = local == Local::Every || !local.is(node);
         let identity = match (settings.node_selector_labels, serves) {
-            (true, _) if !is_local => {
+            (true, _) if is_seen => {
                 let labels = remote_labels(node, serves, settings);
                 *labelled.entry(labels).or_insert_with_key(|labels| {
                     universe.add_identity(Identity {
@@ -165,27 +199,53 @@ fn add_nodes(
         for address in &node.addresses {
             universe.own(Cidr::host(*address), Owner { identity, node: id });
         }
-        if is_local {
-            let own = node.labels.iter();
-            let own = own.map(|(name, value)| (Key::new(Source::K8s, name.clone()), value.clone()));
-            host_labels.extend(own.filter(|(key, _)| settings.labels.keeps(key)));
-            addresses.clone_from(&node.addresses);
-            if serves {
-                universe.host_serves_api();
-            }
-        }
+        serving.extend(id.filter(|_| serves && local.is(node)));
     }
-    let node = local.and_then(|name| nodes.get(name).copied());
-    let host = Endpoint {
-        name: "host".into(),
-        identity: IdentityId::HOST,
-        labels: Labels::new(host_labels),
-        host: true,
-        node,
-        addresses,
-        ports: BTreeMap::new(),
-    };
-    universe.add_endpoint(host);
+    match local {
+        Local::Every => universe.hosts_serve_api(serving),
+        Local::Node(_) if !serving.is_empty() => universe.host_serves_api(),
+        Local::Node(_) => {}
+    }
+    add_hosts(inventory, nodes, local, settings, universe);
+}
+
+/// The host endpoints: the local node's, which is called `host`, or each node's, called `node:` and its name.
+fn add_hosts(
+    inventory: &Inventory,
+    nodes: &BTreeMap<Arc<str>, NodeId>,
+    local: Local<'_>,
+    settings: &Settings,
+    universe: &mut Universe,
+) {
+    let mut hosts: Vec<Option<&Node>> = inventory
+        .nodes
+        .iter()
+        .filter(|node| local.is(node))
+        .map(Some)
+        .collect();
+    if hosts.is_empty() && local != Local::Every {
+        hosts.push(None);
+    }
+    for node in hosts {
+        let own = node.into_iter().flat_map(|node| &node.labels);
+        let own = own.map(|(name, value)| (Key::new(Source::K8s, name.clone()), value.clone()));
+        let host = (Key::new(Source::Reserved, "host"), Arc::from(""));
+        let labels = own.filter(|(key, _)| settings.labels.keeps(key));
+        let id = node.and_then(|node| nodes.get(&node.name).copied());
+        let name = match node {
+            Some(node) if local == Local::Every => format!("node:{}", node.name).into(),
+            _ => "host".into(),
+        };
+        universe.add_endpoint(Endpoint {
+            name,
+            identity: id.map_or(IdentityId::HOST, |id| universe.host_on(id)),
+            labels: Labels::new(std::iter::once(host).chain(labels)),
+            host: true,
+            node: id,
+            addresses: node.map_or_else(Vec::new, |node| node.addresses.clone()),
+            ports: BTreeMap::new(),
+        });
+    }
 }
 
 /// The labels of another node's identity where policies may select nodes: all of its own, under source `node`.

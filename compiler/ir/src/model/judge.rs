@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Enforced, Filter, Flow, Model, Reason, Redirect, Verdict, authentication, filter};
-use crate::ids::{IdentityId, RuleId};
+use crate::ids::RuleId;
 use crate::l7::Rules;
 use crate::port::{L4, Ports};
 use crate::rule::{Action, Direction, Level, Tier};
@@ -13,8 +13,8 @@ use crate::universe::NamedPorts;
 enum Walk {
     /// A level's rules of this action.
     Decided(Action, Level),
-    /// None did; whether some rule passed the flow on.
-    Open { passed: bool },
+    /// None did.
+    Open,
 }
 
 impl Model<'_> {
@@ -29,7 +29,7 @@ impl Model<'_> {
         let hits: Vec<_> = enforced.rules.iter().filter_map(matching).collect();
         let (action, level) = match walk(hits.iter().map(|(level, action, _)| (*level, *action))) {
             Walk::Decided(action, level) => (action, level),
-            Walk::Open { passed } => return unmatched(enforced, flow, passed),
+            Walk::Open => return self.unmatched(enforced, flow),
         };
         let decided = hits
             .iter()
@@ -89,12 +89,24 @@ impl Model<'_> {
         l7.for_each(|more| filter::join(&mut merged, more));
         let plain = matching.iter().any(|hit| hit.filter.redirect().is_none())
             || !enforced.default_deny
-            || enforced.localhost && flow.peer == IdentityId::HOST;
+            || enforced.localhost && self.universe().is_host(flow.peer);
         verdict.redirect = Some(Arc::new(Redirect {
             parser,
             l7: merged,
             plain,
         }));
+    }
+
+    /// Whether the packet passes where no rule decides.
+    fn unmatched(&self, enforced: &Enforced, flow: &Flow) -> Verdict {
+        let (allowed, reason) = match enforced.default_deny {
+            false => (true, Reason::NotEnforced),
+            true if enforced.localhost && self.universe().is_host(flow.peer) => {
+                (true, Reason::Localhost)
+            }
+            true => (false, Reason::DefaultDeny),
+        };
+        Verdict::new(allowed, reason, enforced.default_deny)
     }
 
     /// A filter, if it matches a flow.
@@ -184,16 +196,5 @@ fn walk(hits: impl Iterator<Item = (Level, Action)>) -> Walk {
             _ => return Walk::Decided(action, level),
         }
     }
-    Walk::Open {
-        passed: skipped.is_some(),
-    }
-}
-
-fn unmatched(enforced: &Enforced, flow: &Flow, _passed: bool) -> Verdict {
-    let (allowed, reason) = match enforced.default_deny {
-        false => (true, Reason::NotEnforced),
-        true if enforced.localhost && flow.peer == IdentityId::HOST => (true, Reason::Localhost),
-        true => (false, Reason::DefaultDeny),
-    };
-    Verdict::new(allowed, reason, enforced.default_deny)
+    Walk::Open
 }

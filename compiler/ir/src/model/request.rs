@@ -8,7 +8,6 @@
 
 use super::judge::Hit;
 use super::{Enforced, Filter, Flow, Model, Parser, Reason};
-use crate::ids::IdentityId;
 use crate::l7::Content;
 use crate::rule::{Action, Tier};
 use crate::universe::NamedPorts;
@@ -126,7 +125,7 @@ impl Model<'_> {
                 },
             }
         }
-        let host = enforced.localhost && flow.peer == IdentityId::HOST;
+        let host = enforced.localhost && self.universe().is_host(flow.peer);
         if !enforced.default_deny || host {
             return Answer::Passed;
         }

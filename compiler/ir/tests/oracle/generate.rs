@@ -4,6 +4,9 @@
 //!
 //! Every list that policies draw from is small, so that rules meet: in labels, in namespaces, in ports and in prefixes.
 
+/// Authentication.
+#[path = "generate/authentication.rs"]
+mod authentication;
 /// Clusters.
 #[path = "generate/cluster.rs"]
 mod cluster;
@@ -48,7 +51,7 @@ pub(crate) const ADDRESSES: [&str; 9] = [
 /// How much of the language policies are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Language {
-    /// Also what no table holds: layer 7, DNS names, authentication, and services, which may not exist.
+    /// Also what no table holds: layer 7, DNS names, and services, which may not exist.
     pub(crate) whole: bool,
 }
 
@@ -69,9 +72,10 @@ pub(crate) fn case(language: Language) -> impl Strategy<Value = Case> {
         cluster::cluster(),
         settings(),
         vec(policy::policy(language), 1..7),
+        proptest::option::weighted(0.3, authentication::policy()),
     )
-        .prop_map(|(cluster, settings, policies)| {
-            let named = policies.into_iter().enumerate();
+        .prop_map(|(cluster, settings, policies, more)| {
+            let named = policies.into_iter().chain(more).enumerate();
             let policies = named.map(|(at, text)| text.replace("@NAME", &format!("r{at}")));
             Case {
                 cluster,

@@ -102,7 +102,7 @@ impl Built {
         let (policies, _) = PolicySet::admit(&parse(policies), &settings);
         let (inventory, _) = Inventory::read(&parse(&[cluster.to_owned()]));
         let rules = normalise::normalise(&policies, &inventory, &settings);
-        let universe = inventory::universe(&inventory, &rules, &settings, None);
+        let universe = inventory::cluster(&inventory, &rules, &settings);
         let mut target = Target {
             pod_ranges: vec![Cidr::parse("10.77.0.0/16").unwrap()],
             extended_protocols: settings.extended_protocols,

@@ -47,6 +47,16 @@ pub enum TablesError {
         /// The record.
         record: u32,
     },
+    /// An unknown authentication, or one on a record that denies.
+    Auth {
+        /// The record.
+        record: u32,
+    },
+    /// A record leaves the last word to a proxy, which nothing here has.
+    Proxy {
+        /// The record.
+        record: u32,
+    },
     /// Record 0 does not deny.
     FirstRecord,
     /// The images do not fit.
@@ -116,6 +126,14 @@ impl fmt::Display for TablesError {
             Self::Reason { record } => {
                 write!(out, "the reason of record {record} does not fit its action")
             }
+            Self::Auth { record } => write!(
+                out,
+                "record {record} demands an unknown authentication, or one for what it denies"
+            ),
+            Self::Proxy { record } => write!(
+                out,
+                "record {record} leaves the last word to a proxy, and there is none"
+            ),
             Self::FirstRecord => out.write_str("record 0 does not deny"),
             Self::Images => out.write_str("the images reach out of them"),
             Self::Bounds { at } => write!(

@@ -21,7 +21,8 @@ impl<'a> Pool<'a> {
         let all = rules
             .chain(contents.endpoints.iter().map(|endpoint| &endpoint.name))
             .chain(&contents.identities)
-            .chain(&contents.nodes);
+            .chain(&contents.nodes)
+            .chain(&contents.logs);
         let mut places: BTreeMap<&str, TextRow> = BTreeMap::new();
         for text in all {
             let length = u32::try_from(text.len()).map_err(|_| EncodeError::TooMuch)?;

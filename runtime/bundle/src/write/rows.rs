@@ -48,6 +48,9 @@ pub(super) fn parts(contents: &Contents) -> Result<Vec<Part>, EncodeError> {
     if let Some(certificate) = &contents.certificate {
         parts.push(value(Kind::Certificate, certificate.clone().into_bytes()));
     }
+    if !contents.logs.is_empty() {
+        parts.push(table(Kind::Logs, &texts(&pool, &contents.logs)?)?);
+    }
     parts.sort_by_key(|part| part.kind);
     Ok(parts)
 }
@@ -116,6 +119,7 @@ fn ipcache_row(entry: &Ipcache) -> IpcacheRow {
     row.prefix_len = entry.prefix_len;
     row.identity.set(entry.identity);
     row.node.set(entry.node.unwrap_or(NO_NODE));
+    row.own.set(entry.own.unwrap_or(0));
     row
 }
 

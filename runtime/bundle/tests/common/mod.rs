@@ -36,6 +36,7 @@ pub(crate) fn contents() -> Contents {
         nodes: vec!["node-a".to_owned(), "node-b".to_owned()],
         host_identity: 1,
         certificate: None,
+        logs: Vec::new(),
     }
 }
 
@@ -45,6 +46,7 @@ fn ipcache() -> Vec<Ipcache> {
         prefix_len,
         identity,
         node,
+        own: None,
     };
     vec![
         entry("fd00::1".parse().unwrap(), 128, 3, None),

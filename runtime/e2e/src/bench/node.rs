@@ -131,6 +131,7 @@ fn contents() -> Contents {
         prefix_len: 32,
         identity,
         node: None,
+        own: None,
     };
     Contents {
         revision: 0,
@@ -145,6 +146,7 @@ fn contents() -> Contents {
         nodes: vec!["bench".to_owned()],
         host_identity: 1,
         certificate: None,
+        logs: Vec::new(),
     }
 }
 

@@ -150,6 +150,7 @@ impl Node {
             prefix_len: 24,
             identity: 0,
             node: None,
+            own: None,
         }));
         fs::write(
             self.folder.join("bundle"),
@@ -193,6 +194,7 @@ impl Node {
             nodes: vec!["node-a".to_owned()],
             host_identity: 1,
             certificate: None,
+            logs: Vec::new(),
         }
     }
 
@@ -451,6 +453,7 @@ fn addresses((pod, identity): (&Pod, u32)) -> [Ipcache; 2] {
         prefix_len,
         identity,
         node: None,
+        own: None,
     };
     [
         entry(IpAddr::V4(pod.ipv4), 32),

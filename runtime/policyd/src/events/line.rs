@@ -41,6 +41,9 @@ pub(super) struct Line<'a> {
     rule: Option<RuleName<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     cookie: u32,
+    /// `log.value` of the rules that decided.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    log: Vec<&'a str>,
     bytes: u32,
     /// Events left out since the last one of the same CPU.
     #[serde(skip_serializing_if = "is_zero")]
@@ -128,6 +131,7 @@ impl<'a> Line<'a> {
                 .has_rule()
                 .then(|| rule(event.rule, names.and_then(|names| names.rule(event)))),
             cookie: event.cookie,
+            log: names.map_or_else(Vec::new, |names| names.log(event)),
             bytes: event.length,
             lost: event.lost,
         }

@@ -23,6 +23,7 @@ pub(super) struct Table {
     pods: Vec<String>,
     rules: Vec<Rule>,
     identities: Vec<String>,
+    logs: Vec<String>,
 }
 
 impl Table {
@@ -32,6 +33,13 @@ impl Table {
 
     pub(super) fn rule(&self, event: &Event) -> Option<&Rule> {
         self.rules.get(event.rule as usize)
+    }
+
+    /// What the rules that decided say for logs.
+    pub(super) fn log(&self, event: &Event) -> Vec<&str> {
+        let index = event.cookie.checked_sub(1);
+        let text = index.and_then(|index| self.logs.get(index as usize));
+        text.map_or_else(Vec::new, |text| text.lines().collect())
     }
 
     pub(super) fn identity(&self, event: &Event) -> Option<&str> {
@@ -89,6 +97,7 @@ impl Names {
             pods: bundle.endpoints().map(|pod| pod.name.to_owned()).collect(),
             rules: bundle.rules().map(rule).collect(),
             identities: bundle.identities().map(str::to_owned).collect(),
+            logs: bundle.logs().map(str::to_owned).collect(),
         })
     }
 }

@@ -32,7 +32,7 @@ impl Addresses {
             let address = address(
                 &entry,
                 if is_own {
-                    bundle.host_identity()
+                    entry.own.unwrap_or(bundle.host_identity())
                 } else {
                     entry.identity
                 },
@@ -116,6 +116,7 @@ mod tests {
             prefix_len: 16,
             identity: 5,
             node: None,
+            own: None,
         };
         let address = address(&entry, entry.identity);
         let mut prefix = vec![48, 0, 0, 0, 1, 4, 0, 0, 10, 1];

@@ -14,6 +14,8 @@ pub(in crate::command) struct Count {
     pub(super) endpoints: BTreeMap<Arc<str>, Option<Sides>>,
     /// By rule, the largest share first: its name, entries over all endpoints, and endpoints that have any.
     pub(super) rules: Vec<Share>,
+    /// By the name of a rule, which is the same in another revision.
+    pub(super) by_name: BTreeMap<String, u64>,
 }
 
 /// Entries of an endpoint.
@@ -38,6 +40,17 @@ pub(super) struct Share {
 }
 
 impl Count {
+    /// Rules that made entries here and make none in a later revision, with how many, the most first.
+    pub(super) fn gone(&self, later: &Self) -> Vec<(&str, u64)> {
+        let names = self.by_name.iter();
+        let gone = names.filter(|(name, _)| !later.by_name.contains_key(*name));
+        let mut gone: Vec<_> = gone
+            .map(|(name, entries)| (name.as_str(), *entries))
+            .collect();
+        gone.sort_by_key(|(_, entries)| std::cmp::Reverse(*entries));
+        gone
+    }
+
     pub(in crate::command) fn new(view: &View<'_>) -> Self {
         let tables = view.maps.tables.iter();
         let sizes: Vec<_> = tables.clone().map(|table| size(view, table)).collect();
@@ -66,7 +79,15 @@ impl Count {
         });
         let mut rules: Vec<_> = shares.collect();
         rules.sort_by_key(|share| (std::cmp::Reverse(share.entries), share.rule));
-        Self { endpoints, rules }
+        let names = view.model.resolved.rules;
+        let by_name = rules
+            .iter()
+            .map(|share| (names.name(share.rule), share.entries));
+        Self {
+            endpoints,
+            by_name: by_name.collect(),
+            rules,
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn text(
 ) -> String {
     let mut out = String::new();
     endpoints(&mut out, count, before, limit);
-    rules(&mut out, view, front, count);
+    rules(&mut out, view, front, count, before);
     // Writing to a `String` cannot fail.
     let _ = writeln!(
         out,
@@ -45,7 +45,8 @@ fn endpoints(out: &mut String, count: &Count, before: Option<&Count>, limit: u32
         };
         let change = before.map_or_else(String::new, |before| {
             let old = before.endpoints.get(*name).copied().flatten();
-            format!(" {:>8}", difference(old.unwrap_or_default(), *sides))
+            let old = old.unwrap_or_default().total();
+            format!(" {:>8}", difference(old, sides.total()))
         });
         let (total, ingress, egress) = (sides.total(), sides.ingress, sides.egress);
         let share = share(total, limit);
@@ -65,8 +66,7 @@ fn share(total: u64, limit: u32) -> String {
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
-fn difference(old: Sides, new: Sides) -> String {
-    let (old, new) = (old.total(), new.total());
+fn difference(old: u64, new: u64) -> String {
     match new.cmp(&old) {
         std::cmp::Ordering::Less => format!("-{}", old - new),
         std::cmp::Ordering::Equal => "=".to_owned(),
@@ -74,11 +74,13 @@ fn difference(old: Sides, new: Sides) -> String {
     }
 }
 
-fn rules(out: &mut String, view: &View<'_>, front: &Front, count: &Count) {
-    if count.rules.is_empty() {
+fn rules(out: &mut String, view: &View<'_>, front: &Front, count: &Count, before: Option<&Count>) {
+    let gone = before.map_or_else(Vec::new, |before| before.gone(count));
+    if count.rules.is_empty() && gone.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n entries  in endpoints  from rule");
+    let change = if before.is_some() { "   change" } else { "" };
+    let _ = writeln!(out, "\n entries  in endpoints{change}  from rule");
     let rules = view.model.resolved.rules;
     for share in count.rules.iter().take(RULES) {
         let place = rules.rule(share.rule).map_or_else(String::new, |rule| {
@@ -88,7 +90,11 @@ fn rules(out: &mut String, view: &View<'_>, front: &Front, count: &Count) {
         });
         let name = rules.name(share.rule);
         let (entries, endpoints) = (share.entries, share.endpoints);
-        let _ = writeln!(out, "{entries:>8} {endpoints:>13}  {name}{place}");
+        let change = before.map_or_else(String::new, |before| {
+            let old = before.by_name.get(&name).copied().unwrap_or(0);
+            format!(" {:>8}", difference(old, entries))
+        });
+        let _ = writeln!(out, "{entries:>8} {endpoints:>13}{change}  {name}{place}");
     }
     if count.rules.len() > RULES {
         let _ = writeln!(
@@ -96,5 +102,17 @@ fn rules(out: &mut String, view: &View<'_>, front: &Front, count: &Count) {
             "         and {} with no more",
             count.rules.len() - RULES
         );
+    }
+    for (name, entries) in gone.iter().take(RULES) {
+        let _ = writeln!(
+            out,
+            "{:>8} {:>13} {:>8}  {name}",
+            0,
+            0,
+            difference(*entries, 0)
+        );
+    }
+    if gone.len() > RULES {
+        let _ = writeln!(out, "         and {} that are gone", gone.len() - RULES);
     }
 }

@@ -29,14 +29,27 @@ pub(super) fn document(
         }
         value
     });
-    let rules = count.rules.iter().map(|share| rule(view, front, share));
-    let value = json!({
+    let rules = count.rules.iter().map(|share| {
+        let mut value = rule(view, front, share);
+        if let (Some(before), Some(object)) = (before, value.as_object_mut()) {
+            let name = view.model.resolved.rules.name(share.rule);
+            let old = before.by_name.get(&name).copied().unwrap_or(0);
+            object.insert("before".to_owned(), old.into());
+        }
+        value
+    });
+    let mut value = json!({
         "schema": 1,
         "limit": limit,
         "identities": view.identities.count(),
         "endpoints": endpoints.collect::<Vec<_>>(),
         "rules": rules.collect::<Vec<_>>(),
     });
+    if let (Some(before), Some(object)) = (before, value.as_object_mut()) {
+        let gone = before.gone(count).into_iter();
+        let gone = gone.map(|(rule, entries)| json!({"rule": rule, "before": entries}));
+        object.insert("gone".to_owned(), gone.collect());
+    }
     format!("{value:#}\n")
 }
 

@@ -114,9 +114,10 @@ impl Cluster {
             let Pod {
                 namespace, account, ..
             } = pod;
+            let node = at % 2;
             _ = writeln!(
                 out,
-                "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{at}, namespace: {namespace}, labels: {labels}}}\nspec: {{serviceAccountName: {account}, nodeName: node-0, containers: [{{name: c, ports: [{ports}]}}]}}\nstatus: {{phase: Running, podIPs: [{{ip: {address}}}]}}"
+                "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{at}, namespace: {namespace}, labels: {labels}}}\nspec: {{serviceAccountName: {account}, nodeName: node-{node}, containers: [{{name: c, ports: [{ports}]}}]}}\nstatus: {{phase: Running, podIPs: [{{ip: {address}}}]}}"
             );
         }
     }

@@ -49,8 +49,10 @@ fn rule(cluster_wide: bool, language: Language) -> impl Strategy<Value = String>
         section(language, true, true),
     ];
     let sections = vec(one, 1..4);
-    (subject, default_deny, sections).prop_map(|(subject, default_deny, sections)| {
+    let log = option::weighted(0.2, select(vec!["seen", "audit", "why"]));
+    (subject, default_deny, sections, log).prop_map(|(subject, default_deny, sections, log)| {
         let mut members = vec![subject];
+        members.extend(log.map(|text| format!("log: {{value: {text}}}")));
         if let Some((ingress, egress)) = default_deny {
             let part = |name, value: Option<bool>| value.map(|value| format!("{name}: {value}"));
             let parts: Vec<_> = [part("ingress", ingress), part("egress", egress)]
@@ -94,12 +96,11 @@ fn entry(language: Language, egress: bool, deny: bool) -> BoxedStrategy<String> 
 }
 
 fn mixed(language: Language, egress: bool, deny: bool) -> impl Strategy<Value = String> {
-    let allow = language.whole && !deny;
     let auth = select(vec!["required", "required", "disabled", "test-always-fail"]);
     (
         option::weighted(0.85, peer::peers(language, egress, deny)),
-        option::weighted(0.6, services(allow.then_some(egress))),
-        option::weighted(0.15, auth).prop_map(move |auth| auth.filter(|_| allow)),
+        option::weighted(0.6, services((language.whole && !deny).then_some(egress))),
+        option::weighted(0.15, auth).prop_map(move |auth| auth.filter(|_| !deny)),
     )
         .prop_map(|(peers, services, auth)| {
             let auth = auth.map(|mode| format!("authentication: {{mode: {mode}}}"));

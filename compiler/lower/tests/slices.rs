@@ -1,0 +1,246 @@
+//! A bundle for all nodes decides on each of them what a bundle for that node alone decides, and what the model of that
+//! node does.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests: a panic is a failure"
+)]
+
+/// Random clusters, settings and policies.
+#[path = "../../ir/tests/oracle/generate.rs"]
+mod generate;
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use policy_abi::arena::{Read as _, record};
+use policy_abi::lookup;
+use policyc_diag::SourceMap;
+use policyc_ir::cidr::Cidr;
+use policyc_ir::ids::{EndpointId, IdentityId};
+use policyc_ir::inventory::{self, Inventory};
+use policyc_ir::model::{Flow, Model};
+use policyc_ir::normalise;
+use policyc_ir::policy::PolicySet;
+use policyc_ir::port::Protocol;
+use policyc_ir::resolve::Resolved;
+use policyc_ir::rule::{Direction, RuleSet};
+use policyc_ir::universe::Universe;
+use policyc_lower::{Image, Target, lower};
+use policyc_syntax::ast::Document;
+use proptest::test_runner::{Config, TestRunner};
+
+use generate::{ADDRESSES, Case, Cluster, Language};
+
+/// Answers that a run compares at least.
+const ANSWERS_MIN: usize = 20_000;
+
+const NODES: [&str; 2] = ["node-0", "node-1"];
+const PORTS: &[u16] = &[8, 53, 80, 81, 443, 8080];
+const PROTOCOLS: &[u8] = &[1, 6, 17];
+
+/// How much was compared.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    answers: usize,
+    /// Whole bundles.
+    whole: usize,
+    /// Whole bundles in which some nodes' own addresses are more than the host: an API server's.
+    api_hosts: usize,
+    /// Answers about the addresses of the pod's own node.
+    own_node: usize,
+}
+
+#[test]
+fn slices_together_equal_the_whole() {
+    let found = Cell::new(Found::default());
+    let mut runner = TestRunner::new(Config {
+        cases: Config::default().cases / 4,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let ran = runner.run(&generate::case(Language { whole: false }), |mut case| {
+        // Node policies are refused as a whole.
+        case.policies.retain(|text| !text.contains("nodeSelector"));
+        // An API server on one node of two makes that node's host different.
+        if found.get().whole % 2 == 0 {
+            case.cluster.api = Some("172.18.0.3");
+        }
+        found.set(compare(&case, found.get()));
+        Ok(())
+    });
+    if let Err(failure) = ran {
+        panic!("{failure}");
+    }
+    let found = found.get();
+    println!("{found:?}");
+    assert!(found.answers >= ANSWERS_MIN, "{found:?}");
+    assert!(found.api_hosts > 0 && found.own_node > 0, "{found:?}");
+}
+
+/// Tables, and the universe they are about.
+struct Built {
+    universe: Universe,
+    image: Image,
+}
+
+impl Built {
+    fn new(rules: &RuleSet, universe: Universe, case: &Case, node: Option<&str>) -> Option<Self> {
+        let target = Target {
+            node: node.map(str::to_owned),
+            pod_ranges: vec![Cidr::parse("10.77.0.0/16").unwrap()],
+            extended_protocols: false,
+        };
+        let resolved = Resolved::new(rules, &universe);
+        let model = Model::build(&resolved, &case.settings);
+        // Rules that exclude each other are refused in either.
+        let image = lower(&model, &target).ok()?;
+        Some(Self { universe, image })
+    }
+
+    fn pods(&self) -> BTreeSet<String> {
+        let bound = self.image.endpoints.iter();
+        let names = bound.map(|bound| self.universe.endpoint(bound.endpoint).unwrap());
+        names.map(|endpoint| endpoint.name.to_string()).collect()
+    }
+
+    /// What a node takes an address for, as the daemon reads the addresses of a bundle.
+    fn identity(&self, node: &str, address: IpAddr) -> u32 {
+        let here = self.universe.nodes().iter().position(|one| **one == *node);
+        let holding = self.image.ipcache.iter().filter(|entry| {
+            let cidr = Cidr::new(entry.address, entry.prefix_len).unwrap();
+            cidr.contains(address)
+        });
+        let entry = holding.max_by_key(|entry| entry.prefix_len).unwrap();
+        if entry.node.map(|node| node as usize) == here {
+            entry.own.unwrap_or(IdentityId::HOST.0)
+        } else {
+            entry.identity
+        }
+    }
+
+    /// Action, reason, authentication, rule and log text that a pod's tables hold.
+    fn answer(
+        &self,
+        pod: &str,
+        direction: Direction,
+        identity: u32,
+        (protocol, port): (u8, u16),
+    ) -> (u8, u8, u8, u32, String) {
+        let id = self.universe.find(pod).unwrap();
+        let mut bound = self.image.endpoints.iter();
+        let bound = bound.find(|bound| bound.endpoint == id).unwrap();
+        let table = match direction {
+            Direction::Ingress => bound.ingress,
+            Direction::Egress => bound.egress,
+        };
+        let arena = self.image.arena.as_slice();
+        let at = lookup::record_at(
+            arena,
+            lookup::verdict(arena, table, identity, protocol, port),
+        );
+        let log = match arena.u32(at + record::COOKIE) as usize {
+            0 => String::new(),
+            cookie => self.image.logs[cookie - 1].clone(),
+        };
+        (
+            lookup::action(arena, at),
+            lookup::reason(arena, at),
+            lookup::auth(arena, at),
+            arena.u32(at + record::RULE),
+            log,
+        )
+    }
+}
+
+fn parse(files: &[String]) -> Vec<Document> {
+    let mut sources = SourceMap::new();
+    let parsed = files
+        .iter()
+        .map(|file| policyc_syntax::parse(&sources.add("file", file.as_str())));
+    parsed.flat_map(|parsed| parsed.documents).collect()
+}
+
+fn compare(case: &Case, mut found: Found) -> Found {
+    let settings = &case.settings;
+    let (policies, _) = PolicySet::admit(&parse(&case.policies), settings);
+    let (inventory, _) = Inventory::read(&parse(&[case.cluster.yaml()]));
+    let rules = normalise::normalise(&policies, &inventory, settings);
+    let all = inventory::cluster(&inventory, &rules, settings);
+    let Some(whole) = Built::new(&rules, all, case, None) else {
+        return found;
+    };
+    let api_host = |entry: &policy_bundle::write::Ipcache| entry.own.is_some();
+    found.whole += 1;
+    found.api_hosts += usize::from(whole.image.ipcache.iter().any(api_host));
+    let mut pods = BTreeSet::new();
+    let (mut images, mut bytes) = (0, 0);
+    for node in NODES {
+        let universe = inventory::universe(&inventory, &rules, settings, Some(node));
+        let slice = Built::new(&rules, universe, case, Some(node)).unwrap();
+        for pod in slice.pods() {
+            assert!(pods.insert(pod.clone()), "`{pod}` is in two slices");
+            same_answers(&rules, case, node, &pod, (&whole, &slice), &mut found);
+        }
+        images += slice.image.sizes.images;
+        bytes += slice.image.sizes.bytes;
+    }
+    assert_eq!(pods, whole.pods());
+    // What slices have in common is there once.
+    assert!(whole.image.sizes.images <= images && whole.image.sizes.bytes <= bytes);
+    found
+}
+
+fn same_answers(
+    rules: &RuleSet,
+    case: &Case,
+    node: &str,
+    pod: &str,
+    (whole, slice): (&Built, &Built),
+    found: &mut Found,
+) {
+    let resolved = Resolved::new(rules, &slice.universe);
+    let model = Model::build(&resolved, &case.settings);
+    let subject = slice.universe.find(pod).unwrap();
+    let own = Cluster::node_address(usize::from(node == NODES[1]));
+    let pods = (0..case.cluster.pods.len() + 1).map(Cluster::address);
+    let nodes = [0, 1].map(Cluster::node_address);
+    let all = ADDRESSES.iter().map(|text| (*text).to_owned());
+    for text in all.chain(pods).chain(nodes) {
+        let address: IpAddr = text.parse().unwrap();
+        let seen = [whole, slice].map(|built| built.identity(node, address));
+        for direction in Direction::BOTH {
+            for flow in PROTOCOLS
+                .iter()
+                .flat_map(|of| PORTS.iter().map(|port| (*of, *port)))
+            {
+                let one = whole.answer(pod, direction, seen[0], flow);
+                let other = slice.answer(pod, direction, seen[1], flow);
+                assert_eq!(one, other, "{pod} {direction:?} {address} {flow:?}");
+                let wanted = of_model(&model, subject, direction, IdentityId(seen[1]), flow);
+                assert_eq!(one.0 == record::ALLOW, wanted, "{pod} {address} {flow:?}");
+                found.answers += 1;
+                found.own_node += usize::from(text == own);
+            }
+        }
+    }
+}
+
+fn of_model(
+    model: &Model<'_>,
+    subject: EndpointId,
+    direction: Direction,
+    peer: IdentityId,
+    (protocol, port): (u8, u16),
+) -> bool {
+    let flow = Flow {
+        subject,
+        direction,
+        peer,
+        protocol: Protocol(protocol),
+        port,
+    };
+    model.eval(&flow).allowed
+}

@@ -1,0 +1,159 @@
+//! What a decision comes with: the authentication an allow waits for, and what its rules say for logs.
+//!
+//! A rule makes map entries for the peers it names, or for anyone, each for a block of ports. Of the entries that
+//! match, the longest for the peer and the longest for anyone answer (Cilium's look-up, which is over before proxies
+//! come in, since no rule here has one). Who does not ask for authentication itself inherits it from the next shorter
+//! entry of the same kind that does. Of the two answers the longer counts, the peer's first; if it has not asked
+//! itself, the stronger demand of the two.
+
+use policy_abi::arena::record;
+use policyc_ir::l7::Auth;
+use policyc_ir::rule::{Action, Level, Peers, Rule, RuleSet};
+
+use crate::decide::Applied;
+
+/// How a rule's entries for one peer ask for authentication.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Asking {
+    /// What it asks for.
+    pub(crate) auth: Option<Auth>,
+    /// Whether it names its peers.
+    pub(crate) names_peers: bool,
+    /// Whether it names this peer beside anyone.
+    pub(crate) beside: bool,
+    /// For each of its spans: whether the peer itself gives the port its number, and whether it is all ports.
+    pub(crate) spans: Vec<(bool, bool)>,
+}
+
+impl Asking {
+    /// How a rule asks; `beside` says whether the peer is among those named beside anyone.
+    pub(crate) fn new(rule: &Rule, beside: bool, spans: Vec<(bool, bool)>) -> Self {
+        Self {
+            auth: rule.auth,
+            names_peers: rule.peers != Peers::Any,
+            beside,
+            spans,
+        }
+    }
+}
+
+/// An entry that matches a flow.
+struct Entry {
+    /// Bits of protocol and port that it fixes.
+    bits: u8,
+    /// Whether it is the peer's own.
+    own: bool,
+    auth: Option<Auth>,
+}
+
+/// The number of the authentication that the allows of a level demand.
+pub(crate) fn auth(allows: &[&Applied], protocol: u8, port: u16) -> u8 {
+    let entries: Vec<_> = allows
+        .iter()
+        .flat_map(|one| entries(one, protocol, port))
+        .collect();
+    let own = answer(&entries, true);
+    let anyone = answer(&entries, false);
+    let (first, other) = match (own, anyone) {
+        (Some(own), Some(anyone)) if anyone.0 > own.0 => (Some(anyone), Some(own)),
+        (None, anyone) => (anyone, None),
+        (own, anyone) => (own, anyone),
+    };
+    let Some((_, asks, strength)) = first else {
+        return record::AUTH_NONE;
+    };
+    let stronger = other.map_or(0, |(.., strength)| strength);
+    if asks {
+        strength
+    } else {
+        strength.max(stronger)
+    }
+}
+
+fn entries(one: &Applied, protocol: u8, port: u16) -> Vec<Entry> {
+    let asking = &one.asking;
+    let Some(spans) = &one.spans else {
+        return vec![Entry {
+            bits: 0,
+            own: asking.names_peers,
+            auth: asking.auth,
+        }];
+    };
+    let mut found = Vec::new();
+    for ((of, first, last), (by_name, all)) in spans.iter().zip(&asking.spans) {
+        if *of != protocol || port < *first || *last < port {
+            continue;
+        }
+        let bits = 8 + 16 - block(*first, *last, port);
+        let mut add = |own| {
+            found.push(Entry {
+                bits,
+                own,
+                auth: asking.auth,
+            });
+        };
+        add(asking.names_peers || *by_name);
+        if asking.beside && !all {
+            add(true);
+        }
+    }
+    found
+}
+
+/// Bits that the ports of a block have free: the largest power of two that is whole around a port and inside a range.
+fn block(first: u16, last: u16, port: u16) -> u8 {
+    let (first, last, port) = (u32::from(first), u32::from(last), u32::from(port));
+    let fits = |free: &u8| {
+        let start = port >> free << free;
+        first <= start && start + (1 << free) - 1 <= last
+    };
+    (0..=16).rev().find(fits).unwrap_or(0)
+}
+
+/// Where blocks of a range may begin: at its multiples of powers of two.
+pub(crate) fn bounds(first: u16, last: u16) -> impl Iterator<Item = u16> {
+    let (first, end) = (u32::from(first), u32::from(last) + 1);
+    let bounds = (0..16).flat_map(move |free| {
+        let size = 1_u32 << free;
+        [first.div_ceil(size) * size, (end >> free) * size]
+    });
+    let inside = bounds.filter(move |bound| first < *bound && *bound < end);
+    inside.filter_map(|bound| u16::try_from(bound).ok())
+}
+
+/// Bits of the longest entry of one kind, whether it asks itself, and for what.
+fn answer(entries: &[Entry], own: bool) -> Option<(u8, bool, u8)> {
+    let kind = || entries.iter().filter(|entry| entry.own == own);
+    let bits = kind().map(|entry| entry.bits).max()?;
+    let asking = kind().filter_map(|entry| Some((entry.bits, number(entry.auth?))));
+    let strongest = asking.max();
+    let asks = strongest.is_some_and(|(at, _)| at == bits);
+    Some((bits, asks, strongest.map_or(0, |(_, number)| number)))
+}
+
+/// The number of a mode; the greater is the stronger.
+const fn number(mode: Auth) -> u8 {
+    match mode {
+        Auth::Disabled => record::AUTH_NONE,
+        Auth::Required => record::AUTH_REQUIRED,
+        Auth::AlwaysFail => record::AUTH_ALWAYS_FAIL,
+    }
+}
+
+/// What the rules of a level and action that match say for logs, a line for each of their texts.
+pub(crate) fn log(rules: &RuleSet, matching: &[&Applied], decided: (Level, Action)) -> String {
+    let mut deciding: Vec<_> = matching
+        .iter()
+        .filter(|one| (one.level, one.action) == decided)
+        .map(|one| one.rule)
+        .collect();
+    deciding.sort_unstable();
+    let mut log: Vec<&str> = Vec::new();
+    let texts = deciding.iter().filter_map(|id| rules.rule(*id));
+    for text in texts.filter_map(|rule| rule.log.as_deref()) {
+        if !log.contains(&text) {
+            log.push(text);
+        }
+    }
+    log.join("\n")
+}
