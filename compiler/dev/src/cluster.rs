@@ -151,6 +151,7 @@ mod tests {
             pods: 5,
             policies: 1000,
             seed: 7,
+            nodes: 20,
             layers: 7,
         };
         assert_eq!(shape, Ok(wanted));
@@ -158,7 +159,7 @@ mod tests {
             &["--pods"][..],
             &["--pods", "-1"],
             &["--pods", "99999999"],
-            &["--nodes", "1"],
+            &["--roads", "1"],
         ] {
             assert!(Shape::from_arguments(wrong).is_err(), "{wrong:?}");
         }

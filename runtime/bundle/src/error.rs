@@ -341,12 +341,10 @@ impl OpenError {
                     "the identity table has {found} entries but the policy tables state {stated}"
                 )
             }
-            Self::LogCount { found, needed } => {
-                write!(
-                    out,
-                    "verdict records name {needed} log texts, the bundle lists {found}"
-                )
-            }
+            Self::LogCount { found, needed } => write!(
+                out,
+                "verdict records name {needed} log texts, the bundle lists {found}"
+            ),
             Self::RuleCount { found, needed } => {
                 write!(
                     out,
