@@ -2,7 +2,6 @@
 //! address the one that Cilium prefers.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "tests: a panic is a failure"
 )]

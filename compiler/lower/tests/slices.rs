@@ -2,7 +2,6 @@
 //! node does.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "tests: a panic is a failure"
 )]
@@ -205,7 +204,7 @@ fn same_answers(
     let model = Model::build(&resolved, &case.settings);
     let subject = slice.universe.find(pod).unwrap();
     let own = Cluster::node_address(usize::from(node == NODES[1]));
-    let pods = (0..case.cluster.pods.len() + 1).map(Cluster::address);
+    let pods = (0..=case.cluster.pods.len()).map(Cluster::address);
     let nodes = [0, 1].map(Cluster::node_address);
     let all = ADDRESSES.iter().map(|text| (*text).to_owned());
     for text in all.chain(pods).chain(nodes) {
