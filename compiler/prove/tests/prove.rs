@@ -116,6 +116,21 @@ fn damaged_records_are_found() {
         let faults = built.prove(&other_rule).unwrap_err();
         assert!(faults[0].contains("gress of `shop/"), "{faults:?}");
 
+        // Another authentication or another text for logs is another answer.
+        let mut asks = contents.clone();
+        let (auth, cookie) = (record::AUTH as usize, record::COOKIE as usize);
+        if asks.arena[at] == record::ALLOW {
+            asks.arena[at + auth] = record::AUTH_REQUIRED - asks.arena[at + auth];
+            let faults = built.prove(&asks).unwrap_err();
+            let wanted = contents.arena[at + auth] == record::AUTH_REQUIRED;
+            let means = if wanted { "the policies demand authentication" } else { "the tables demand authentication" };
+            assert!(faults[0].contains(means), "{faults:?}");
+        }
+        let mut logs = contents.clone();
+        logs.arena[at + cookie] = 1 - logs.arena[at + cookie];
+        let faults = built.prove(&logs).unwrap_err();
+        assert!(faults[0].contains("with another log text"), "{faults:?}");
+
         let mut turned = contents.clone();
         let denied = turned.arena[at] == record::DENY;
         turned.arena[at] = u8::from(denied);
@@ -141,6 +156,7 @@ fn damaged_records_are_found() {
 fn damaged_addresses_are_found() {
     let built = Built::shop();
     let contents = built.contents().unwrap();
+    let mut hosts = 0;
     for at in 0..contents.ipcache.len() {
         let mut other = contents.clone();
         let entry = &mut other.ipcache[at];
@@ -155,7 +171,20 @@ fn damaged_addresses_are_found() {
         let mut missing = contents.clone();
         missing.ipcache.remove(at);
         built.prove(&missing).unwrap_err();
+
+        // What a node takes its own address for.
+        if contents.ipcache[at].node.is_some() {
+            let mut own = contents.clone();
+            own.ipcache[at].own = Some(2);
+            let faults = built.prove(&own).unwrap_err();
+            assert!(
+                faults.iter().any(|fault| fault.contains("no host")),
+                "{faults:?}"
+            );
+            hosts += 1;
+        }
     }
+    assert!(hosts > 0);
     let mut more = contents.clone();
     let pod = more
         .endpoints

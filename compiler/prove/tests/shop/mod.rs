@@ -56,9 +56,11 @@ apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
 metadata: {name: api, namespace: shop}
 spec:
+  log: {value: api}
   endpointSelector: {matchLabels: {app: api}}
   ingress:
   - fromEndpoints: [{matchLabels: {app: web}}]
+    authentication: {mode: required}
     toPorts: [{ports: [{port: http, protocol: TCP}, {port: \"7000\", endPort: 7100, protocol: TCP}]}]
   - fromCIDRSet: [{cidr: 203.0.113.0/24, except: [203.0.113.128/25]}]
   ingressDeny:
