@@ -7,7 +7,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # As root the kernel tests must run; elsewhere they say that they were skipped.
 REQUIRE_ROOT := $(if $(filter 0,$(shell id -u)),POLICY_REQUIRE_ROOT=1,)
 
-.PHONY: demo test bench bench-reach bench-prove bench-sizes bench-datapath setup lint test-compiler test-kernel ebpf-check
+.PHONY: demo test setup lint test-compiler test-kernel ebpf-check \
+	bench bench-reach bench-prove bench-sizes bench-verify bench-datapath
 
 demo: setup
 	$(CARGO) build --release --locked --package policyc --package policyd --package policyd-e2e
@@ -58,6 +59,10 @@ bench-sizes:
 # Time to find who can open connections to whom, up to 100,000 pods. Takes a minute.
 bench-reach:
 	$(CARGO) bench --locked --package policy-dev --bench reach
+
+# Every question of `policyc check` about the rules of growing clusters, as in docs/performance.md. Takes two minutes.
+bench-verify:
+	$(CARGO) bench --locked --package policyc-verify --bench questions
 
 setup:
 	@./.ci/setup

@@ -216,7 +216,13 @@ impl<'a> Stage<'a> {
         (stage.rules, stage.ids) = library.of(&known, asked);
         let [first_endpoint, second_endpoint] = endpoints;
         let (identity, endpoint) = stage.place(first, first_endpoint);
-        let (other_identity, other_endpoint) = stage.place(second, second_endpoint);
+        // Who is not asked needs no policy, and is there for its identity, and for the names it gives to ports.
+        let named = destination == Seat::Second && !witness.names.is_empty();
+        let idle = asked.is_some() && !named && matches!(second, Party::Pod(_));
+        let (other_identity, other_endpoint) = match second_endpoint {
+            Some(endpoint) if idle => (endpoint.identity, None),
+            endpoint => stage.place(second, endpoint),
+        };
         stage.identities = [identity, other_identity];
         stage.endpoints = [endpoint, other_endpoint];
         stage

@@ -1,15 +1,16 @@
 //! Rules by subject, and which subjects may be one endpoint.
 //!
-//! Many rules share a subject, so subjects are compared instead of rules, and those of one namespace are not compared
-//! with those of another.
+//! Many rules share a subject, so subjects are compared instead of rules.
 
 use std::collections::BTreeMap;
 
 use policyc_ir::RuleId;
 use policyc_ir::rule::{Direction, Rule, RuleSet};
-use rayon::prelude::*;
 
 use super::overlap::Algebra;
+
+/// Which of many subjects may be one endpoint.
+mod meeting;
 
 /// The subjects of a rule set.
 #[derive(Debug, Default)]
@@ -50,24 +51,7 @@ impl Subjects {
                 of.push(id);
             }
         }
-        let mut by_namespace: BTreeMap<Option<&str>, Vec<usize>> = BTreeMap::new();
-        for (at, rule) in first.iter().enumerate() {
-            let namespace = rule.subject.namespace.as_deref();
-            by_namespace.entry(namespace).or_default().push(at);
-        }
-        let meeting = first.par_iter().map(|rule| {
-            let namespace = rule.subject.namespace.as_deref();
-            let near = by_namespace.iter().filter(|(other, _)| {
-                namespace.is_none() || other.is_none() || **other == namespace
-            });
-            let near = near.flat_map(|(_, classes)| classes.iter().copied());
-            let meets = |at: &usize| {
-                let other = first.get(*at);
-                other.is_some_and(|other| algebra.subjects_meet(rule, other))
-            };
-            near.filter(meets).collect()
-        });
-        let meeting = meeting.collect();
+        let meeting = meeting::all(algebra, &first);
         Self {
             class,
             rules,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use policyc_ir::selector::Operator;
 
 /// The values a label may have; its absence is a member of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Values {
     /// Whether the label may be absent.
     pub(crate) absent: bool,

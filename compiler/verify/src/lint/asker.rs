@@ -75,6 +75,26 @@ impl Asker {
         literal
     }
 
+    /// "Some flow of the rule is judged otherwise without it, or more or less is asked of it", where others are certain
+    /// to keep its subjects in default deny: then only rules that may match its flows have a say.
+    pub(super) fn change(&self, context: &Context<'_>, id: RuleId, near: &Near) -> Term {
+        let encoded = &self.rules;
+        let others = || near.touching.iter().filter_map(|id| encoded.get(id));
+        let (Some(one), Some(rule)) = (encoded.get(&id), context.rules.rule(id)) else {
+            return Term::Const(false);
+        };
+        let keeper = Encoded {
+            default_deny: true,
+            ..one.known(true, false)
+        };
+        let kept = || others().chain([&keeper]);
+        let (frame, settings) = (&self.frame, context.settings);
+        let with = frame.verdict(kept().chain([one]), rule.direction, Seat::First, settings);
+        let without = frame.verdict(kept(), rule.direction, Seat::First, settings);
+        let lost = near.effects.lost(id, encoded).and(with.clone());
+        one.matches.clone().and(with.differs(without).or(lost))
+    }
+
     /// [`removal`] for the rules of this solver.
     pub(super) fn removal(&self, context: &Context<'_>, id: RuleId, near: &Near) -> Term {
         removal(&self.frame, &self.rules, context, id, near)
@@ -101,26 +121,6 @@ pub(super) fn removal(
     }
     let lost = near.effects.lost(id, encoded).and(with.clone());
     one.selects.clone().and(with.differs(without).or(lost))
-}
-
-/// "Some flow of the rule is judged otherwise without it, or more or less is asked of it", where others are certain to
-/// keep its subjects in default deny: then only rules that may match its flows have a say.
-pub(super) fn change(asker: &Asker, context: &Context<'_>, id: RuleId, near: &Near) -> Term {
-    let (frame, encoded) = (&asker.frame, &asker.rules);
-    let others = || near.touching.iter().filter_map(|id| encoded.get(id));
-    let (Some(one), Some(rule)) = (encoded.get(&id), context.rules.rule(id)) else {
-        return Term::Const(false);
-    };
-    let keeper = Encoded {
-        default_deny: true,
-        ..one.known(true, false)
-    };
-    let kept = || others().chain([&keeper]);
-    let settings = context.settings;
-    let with = frame.verdict(kept().chain([one]), rule.direction, Seat::First, settings);
-    let without = frame.verdict(kept(), rule.direction, Seat::First, settings);
-    let lost = near.effects.lost(id, encoded).and(with.clone());
-    one.matches.clone().and(with.differs(without).or(lost))
 }
 
 /// A frame for a group, its subject first, and its rules as terms. `doubtful`: whom a rule means whose peers could

@@ -7,7 +7,7 @@ use policyc_ir::model::Conflict;
 use policyc_ir::rule::{Action, Direction, Rule};
 use rayon::prelude::*;
 
-use super::asker::{Asker, change};
+use super::asker::Asker;
 use super::near::Near;
 use super::report;
 use super::text::Reason;
@@ -60,9 +60,6 @@ pub(super) enum Outcome {
     /// It does something, but perhaps not all that it says.
     Kept(Box<Near>),
 }
-
-/// Rules that a solver of its own may know; for more of them the group's is asked.
-const LOCAL: usize = 256;
 
 /// A group at work.
 pub(super) struct Run<'a> {
@@ -148,7 +145,7 @@ impl<'a> Run<'a> {
     fn nothing_is_left(&mut self, id: RuleId, rule: &Rule, near: &Near) -> Result<bool, String> {
         if near.deciding.is_empty()
             || self.drawn_flow_escapes(id, rule, &near.deciding)
-            || !self.prepared(id, near).covers(id, &near.deciding)?
+            || !self.covers(id, &near.deciding)?
         {
             return Ok(false);
         }
@@ -171,14 +168,6 @@ impl<'a> Run<'a> {
             Answer::Unsat => Ok(true),
             Answer::Unknown(why) => Err(why),
         }
-    }
-
-    /// Prepares a solver for all questions about the rule, if that takes few rules.
-    fn prepared(&mut self, id: RuleId, near: &Near) -> &mut Self {
-        if near.touching.len() <= LOCAL {
-            self.local(id, &near.touching);
-        }
-        self
     }
 
     /// Whether some other rule is certain to put the rule's subjects into default deny.
@@ -210,15 +199,14 @@ impl<'a> Run<'a> {
             return Ok(true);
         }
         self.questions += 1;
-        let answer = if near.touching.len() <= LOCAL && self.stays_enforced(rule, near) {
-            let asker = self.local(id, &near.touching);
-            let question = change(asker, context, id, near);
-            asker.ask(&question)
+        let enforced = self.stays_enforced(rule, near);
+        let asker = self.asker();
+        let question = if enforced {
+            asker.change(context, id, near)
         } else {
-            let asker = self.asker();
-            let question = asker.removal(context, id, near);
-            asker.ask(&question)
+            asker.removal(context, id, near)
         };
+        let answer = asker.ask(&question);
         match answer {
             Answer::Sat => Ok(false),
             Answer::Unsat => Ok(true),
