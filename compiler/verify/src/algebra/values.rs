@@ -5,7 +5,7 @@ use std::sync::Arc;
 use policyc_ir::selector::Operator;
 
 /// The values a label may have; its absence is a member of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Values {
     /// Whether the label may be absent.
     pub(crate) absent: bool,
@@ -29,6 +29,23 @@ impl Values {
             complement,
             list,
         }
+    }
+
+    /// All that are no members.
+    pub(crate) fn opposite(&self) -> Self {
+        Self {
+            absent: !self.absent,
+            complement: !self.complement,
+            list: self.list.clone(),
+        }
+    }
+
+    /// Whether a value, or its absence, is a member.
+    pub(crate) fn has(&self, value: Option<&str>) -> bool {
+        value.map_or(self.absent, |value| {
+            let listed = self.list.binary_search_by(|known| (**known).cmp(value));
+            listed.is_ok() != self.complement
+        })
     }
 
     /// Members of both.
