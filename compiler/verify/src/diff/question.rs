@@ -85,13 +85,6 @@ impl Question {
         }
     }
 
-    /// What a side says.
-    pub(super) const fn says(&self, version: Version) -> &Says {
-        match version {
-            Version::Old => &self.old,
-            Version::New => &self.new,
-        }
-    }
 
     /// "The subject has a policy on both sides, and some changed rule selects it."
     pub(super) fn judged(&self) -> Term {

@@ -153,7 +153,9 @@ proptest! {
         let conflict = [old, new].iter().any(|set| {
             outcomes(set, &universes, direction).iter().any(|(conflict, ..)| *conflict)
         });
-        prop_assert!(conflict || found.undecided.is_empty(), "{:?}", found.undecided);
+        // How a range from a name is split up depends on its number, so what is merged with one stays open.
+        let named = found.undecided.iter().all(|why| why.contains("from a named port"));
+        prop_assert!(conflict || named, "{:?}", found.undecided);
         for universe in universes.iter().step_by(7) {
             explains(&sets, universe, direction, &found);
         }
