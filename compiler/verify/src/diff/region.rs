@@ -29,6 +29,10 @@ pub struct Party {
     kinds: u16,
     /// Kinds that this end of any flow can be of.
     possible: u16,
+    /// Whether it is the end whose policy is asked.
+    subject: bool,
+    /// The cluster whose name need not be said.
+    cluster: Arc<str>,
     /// Labels of pods.
     labels: Asked,
     /// Labels of nodes.
@@ -62,10 +66,10 @@ pub(super) struct Region {
 
 impl Region {
     /// The flows of which all facts hold.
-    pub(super) fn new(facts: &[Fact], node: bool) -> Self {
+    pub(super) fn new(facts: &[Fact], node: bool, cluster: &Arc<str>) -> Self {
         let mut region = Self {
-            subject: Party::all(fact::subjects(node)),
-            peer: Party::all(fact::peers()),
+            subject: Party::all(fact::subjects(node), true, cluster.clone()),
+            peer: Party::all(fact::peers(), false, cluster.clone()),
             service: Service {
                 protocol: None,
                 not: Vec::new(),
@@ -128,10 +132,12 @@ fn narrow(asked: &mut Asked, name: &Arc<str>, values: &Values) {
 }
 
 impl Party {
-    const fn all(possible: u16) -> Self {
+    const fn all(possible: u16, subject: bool, cluster: Arc<str>) -> Self {
         Self {
             kinds: possible,
             possible,
+            subject,
+            cluster,
             labels: Asked::new(),
             nodes: Asked::new(),
             inside: Vec::new(),

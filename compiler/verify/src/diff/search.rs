@@ -309,7 +309,8 @@ impl<'a> Search<'a> {
         judged: &Judged,
         values: &Assignment,
     ) -> Change {
-        let region = Region::new(facts, self.component.node);
+        let cluster = &self.question.frame.dims.cluster;
+        let region = Region::new(facts, self.component.node, cluster);
         let [removed, added] =
             Version::BOTH.map(|version| self.involved(what, version, values));
         Change {

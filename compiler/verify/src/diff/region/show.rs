@@ -1,7 +1,6 @@
 //! Text forms.
 
 use std::fmt;
-use std::sync::Arc;
 
 use policyc_ir::label::{CLUSTER, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT};
 use policyc_ir::port::Protocol;
@@ -15,7 +14,7 @@ impl fmt::Display for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut except = Vec::new();
         if self.is_pods() {
-            f.write_str(&pods(&self.labels))?;
+            f.write_str(&self.pods(&self.labels))?;
         } else if let Some(cidr) = self.inside.first() {
             write!(f, "addresses in {cidr}")?;
         } else if self.names.iter().any(|(_, holds)| *holds) {
@@ -31,7 +30,7 @@ impl fmt::Display for Party {
         if !self.is_pods() {
             except.extend(self.labels.iter().map(|(name, values)| {
                 let one = Asked::from([(name.clone(), values.opposite())]);
-                pods(&one)
+                self.pods(&one)
             }));
         }
         let nodes = self.nodes.iter().map(|(name, values)| {
@@ -51,11 +50,13 @@ impl fmt::Display for Party {
 impl Party {
     /// A name for a set of kinds; those that are left out are exceptions if they are the fewer.
     fn group(&self, except: &mut Vec<String>) -> String {
-        // Addresses that are not known yet are treated as any other party here.
-        let known = |kinds: u16| kinds & !Kind::UNKNOWN.bit();
-        let (own, all) = (known(self.kinds), known(self.possible));
+        let anyone = if self.subject { "every endpoint" } else { "anyone" };
+        // Addresses and pods that are not known yet need no word of their own beside pods.
+        let passing = Kind::UNKNOWN.bit() | if self.subject { Kind::INIT.bit() } else { 0 };
+        let unspoken = if self.has_pods() { passing } else { 0 };
+        let (own, all) = (self.kinds & !unspoken, self.possible & !unspoken);
         if own == all {
-            return "anyone".to_owned();
+            return anyone.to_owned();
         }
         for (name, kinds) in entities() {
             if own == kinds & all {
@@ -65,7 +66,7 @@ impl Party {
         let missing = all & !own;
         if own & Kind::POD.bit() != 0 && missing.count_ones() <= own.count_ones() {
             except.extend(named(missing));
-            return "anyone".to_owned();
+            return anyone.to_owned();
         }
         listed(&named(own), "or")
     }
@@ -112,39 +113,45 @@ fn named(kinds: u16) -> Vec<String> {
     names
 }
 
-/// `pods with app=web,tier in (a, b) in namespace shop`.
-fn pods(labels: &Asked) -> String {
-    let mut own = Vec::new();
-    let (mut place, mut inherited) = (None, Vec::new());
-    let mut about = String::new();
-    for (name, values) in labels {
-        match &**name {
-            NAMESPACE => place = Some(namespace(values)),
-            CLUSTER => about.push_str(&format!(", {}", label(&"cluster".into(), values))),
-            SERVICE_ACCOUNT => {
-                about.push_str(&format!(", {}", label(&"service account".into(), values)));
+impl Party {
+    /// `pods with app=web, tier in (a, b) in namespace shop`.
+    fn pods(&self, labels: &Asked) -> String {
+        let mut own = Vec::new();
+        let (mut place, mut inherited) = (None, Vec::new());
+        let mut about = String::new();
+        let local = |values: &Values| {
+            let [only] = values.list.as_slice() else {
+                return false;
+            };
+            !values.complement && *only == self.cluster
+        };
+        for (name, values) in labels {
+            match &**name {
+                NAMESPACE => place = Some(namespace(values)),
+                CLUSTER if local(values) => {}
+                CLUSTER => about.push_str(&format!(", {}", label("cluster", values))),
+                SERVICE_ACCOUNT => {
+                    about.push_str(&format!(", {}", label("service account", values)));
+                }
+                text => match text.strip_prefix(NAMESPACE_LABELS) {
+                    Some(short) => inherited.push(label(short, values)),
+                    None => own.push(label(text, values)),
+                },
             }
-            text => match text.strip_prefix(NAMESPACE_LABELS) {
-                Some(short) => inherited.push(label(&short.into(), values)),
-                None => own.push(label(name, values)),
-            },
         }
+        let who = if own.is_empty() {
+            "every pod".to_owned()
+        } else {
+            format!("pods with {}", own.join(", "))
+        };
+        let inherited = if inherited.is_empty() {
+            String::new()
+        } else {
+            format!(" labelled {}", inherited.join(", "))
+        };
+        let place = place.unwrap_or_else(|| " in any namespace".to_owned());
+        format!("{who}{place}{inherited}{about}")
     }
-    let who = if own.is_empty() {
-        "every pod".to_owned()
-    } else {
-        format!("pods with {}", own.join(", "))
-    };
-    let inherited = match (inherited.is_empty(), place.is_some()) {
-        (true, _) => String::new(),
-        (false, true) => format!(" labelled {}", inherited.join(", ")),
-        (false, false) => format!(" in any namespace labelled {}", inherited.join(", ")),
-    };
-    let place = place.unwrap_or_else(|| match inherited.is_empty() {
-        true => " in any namespace".to_owned(),
-        false => String::new(),
-    });
-    format!("{who}{place}{inherited}{about}")
 }
 
 fn namespace(values: &Values) -> String {
@@ -159,12 +166,12 @@ fn namespace(values: &Values) -> String {
 }
 
 /// `app=web`, `app in (a, b)`, `app!=web`, `app`, `!app`.
-fn label(name: &Arc<str>, values: &Values) -> String {
+fn label(name: &str, values: &Values) -> String {
     let list: Vec<_> = values.list.iter().map(ToString::to_string).collect();
     let all = list.join(", ");
     match (values.complement, values.absent, list.as_slice()) {
         (false, true, []) => format!("!{name}"),
-        (true, false, []) => name.to_string(),
+        (true, false, []) => name.to_owned(),
         (true, true, []) => format!("any {name}"),
         (false, false, [one]) => format!("{name}={one}"),
         (false, false, _) => format!("{name} in ({all})"),
