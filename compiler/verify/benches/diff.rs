@@ -49,9 +49,13 @@ type Edit = fn(&[&str], usize) -> String;
 /// One policy in twenty is changed, one at a time.
 const CHANGES: &[(&str, Edit)] = &[
     ("one port is another", |documents, at| {
-        edited(documents, at, |text| text.replacen("port: \"", "port: \"1", 1))
+        edited(documents, at, |text| {
+            text.replacen("port: \"", "port: \"1", 1)
+        })
     }),
-    ("one policy is gone", |documents, at| edited(documents, at, |_| String::new())),
+    ("one policy is gone", |documents, at| {
+        edited(documents, at, |_| String::new())
+    }),
     ("one policy is there twice", |documents, at| {
         let copy = |text: &str| format!("{text}---\n{}", text.replacen("name: ", "name: copy-", 1));
         edited(documents, at, copy)
@@ -104,7 +108,12 @@ fn measure(policies: u32, name: &str, old: &RuleSet, documents: &[&str], edit: E
 
 fn difference(old: &RuleSet, new: &RuleSet) -> Difference {
     let found = compare(old, new, &Settings::default(), &Options::default());
-    assert!(found.is_decided(), "{:?} {:?}", found.undecided, found.faults);
+    assert!(
+        found.is_decided(),
+        "{:?} {:?}",
+        found.undecided,
+        found.faults
+    );
     found
 }
 

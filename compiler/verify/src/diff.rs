@@ -156,12 +156,7 @@ pub struct Told {
 }
 
 /// Finds what two sets decide differently, or proves that they are equal.
-pub fn compare(
-    old: &RuleSet,
-    new: &RuleSet,
-    settings: &Settings,
-    options: &Options,
-) -> Difference {
+pub fn compare(old: &RuleSet, new: &RuleSet, settings: &Settings, options: &Options) -> Difference {
     let joint = joint::Joint::new(old, new);
     let mut difference = Difference {
         stats: joint.stats(),

@@ -1,5 +1,4 @@
 //! Policies that are written differently, and whether they decide differently.
-#![expect(clippy::unwrap_used, reason = "tests: a panic is a failure")]
 
 #[expect(dead_code, reason = "the tests of findings read more")]
 mod support;
@@ -11,7 +10,12 @@ use support::World;
 fn difference(old: &str, new: &str) -> Difference {
     let (old, new) = (World::new("old.yaml", old), World::new("new.yaml", new));
     let found = compare(&old.rules, &new.rules, &old.settings, &Options::default());
-    assert!(found.is_decided(), "{:?} {:?}", found.undecided, found.faults);
+    assert!(
+        found.is_decided(),
+        "{:?} {:?}",
+        found.undecided,
+        found.faults
+    );
     found
 }
 
@@ -113,7 +117,10 @@ fn what_is_written_differently_is_proven_equal() {
         for (old, new) in [(old, new), (new, old)] {
             let found = difference(&cnp(old), &cnp(new));
             assert!(found.is_equal(), "{name}: {:?}", shown(&found));
-            assert!(found.stats.removed + found.stats.added > 0, "{name}: not asked");
+            assert!(
+                found.stats.removed + found.stats.added > 0,
+                "{name}: not asked"
+            );
         }
     }
 }
@@ -123,24 +130,55 @@ fn what_is_written_differently_is_proven_equal() {
 fn a_detail_more_or_less_is_found() {
     for (name, detail, other) in [
         ("one rule, or one for each peer", "app: b", "app: c"),
-        ("values in one list, or one rule for each", "[a, b]", "[a, c]"),
+        (
+            "values in one list, or one rule for each",
+            "[a, b]",
+            "[a, c]",
+        ),
         ("a prefix, or its halves", "10.0.0.0/8", "10.0.0.0/7"),
-        ("an exception, or what it leaves", "10.64.0.0/10", "10.64.0.0/11"),
+        (
+            "an exception, or what it leaves",
+            "10.64.0.0/10",
+            "10.64.0.0/11",
+        ),
         ("a range of ports, or its parts", "8003", "8004"),
         ("any protocol, or each", "ANY", "TCP"),
         ("a rule that another includes", "app: a", "app: a, x: z"),
-        ("what is left of an allow, or an allow and a deny", "[evil]", "[evil, worse]"),
-        ("a deny, or a narrower and a wider one", "app: evil", "app: evil, x: z"),
+        (
+            "what is left of an allow, or an allow and a deny",
+            "[evil]",
+            "[evil, worse]",
+        ),
+        (
+            "a deny, or a narrower and a wider one",
+            "app: evil",
+            "app: evil, x: z",
+        ),
         ("the world, or all of its addresses", "[world]", "[cluster]"),
-        ("a requirement that all pods of the namespace meet", "{app: a}", "{app: a, tier: x}"),
-        ("a label that exists, or has some value or another", "Exists}]}]", "Exists}, {key: b, operator: Exists}]}]"),
-        ("requests in one list, or in two rules", "method: GET", "method: PUT"),
+        (
+            "a requirement that all pods of the namespace meet",
+            "{app: a}",
+            "{app: a, tier: x}",
+        ),
+        (
+            "a label that exists, or has some value or another",
+            "Exists}]}]",
+            "Exists}, {key: b, operator: Exists}]}]",
+        ),
+        (
+            "requests in one list, or in two rules",
+            "method: GET",
+            "method: PUT",
+        ),
     ] {
         let pair = EQUAL.iter().find(|(known, ..)| *known == name);
         let (_, old, new) = pair.unwrap();
         assert!(old.contains(detail), "{name}");
         let found = difference(&cnp(&old.replace(detail, other)), &cnp(new));
-        assert!(!found.changes.is_empty(), "{name}: `{other}` for `{detail}` goes unnoticed");
+        assert!(
+            !found.changes.is_empty(),
+            "{name}: `{other}` for `{detail}` goes unnoticed"
+        );
     }
 }
 
@@ -179,7 +217,10 @@ fn names_and_order_make_no_difference_and_take_no_solver() {
 
 #[test]
 fn a_change_is_named_by_the_rule_that_makes_it() {
-    let more = KNP.replace("    ports:", "    - namespaceSelector: {matchLabels: {team: x}}\n    ports:");
+    let more = KNP.replace(
+        "    ports:",
+        "    - namespaceSelector: {matchLabels: {team: x}}\n    ports:",
+    );
     let found = difference(KNP, &more);
     insta::assert_snapshot!(shown(&found).join("\n"));
     assert_eq!(found.changes.first().unwrap().what, What::Allowed);
@@ -199,15 +240,27 @@ fn layer_7_and_authentication_count() {
         ))
     };
     let plain = with("  toPorts: [{ports: [{port: \"80\", protocol: TCP}]}]");
-    let http = with("  toPorts: [{ports: [{port: \"80\", protocol: TCP}], rules: {http: [{method: GET}]}}]");
-    let auth = with("  authentication: {mode: required}\n  toPorts: [{ports: [{port: \"80\", protocol: TCP}]}]");
+    let http = with(
+        "  toPorts: [{ports: [{port: \"80\", protocol: TCP}], rules: {http: [{method: GET}]}}]",
+    );
+    let auth = with(
+        "  authentication: {mode: required}\n  toPorts: [{ports: [{port: \"80\", protocol: TCP}]}]",
+    );
     let mut all = Vec::new();
     for (old, new) in [(&plain, &http), (&http, &plain), (&plain, &auth)] {
         let found = difference(old, new);
         let asks = found.changes.iter().map(|one| {
-            format!("{:?} → {:?}", one.example.before.asks, one.example.after.asks)
+            format!(
+                "{:?} → {:?}",
+                one.example.before.asks, one.example.after.asks
+            )
         });
-        all.extend(shown(&found).into_iter().zip(asks).map(|(text, asks)| format!("{text}\n  {asks}")));
+        all.extend(
+            shown(&found)
+                .into_iter()
+                .zip(asks)
+                .map(|(text, asks)| format!("{text}\n  {asks}")),
+        );
     }
     insta::assert_snapshot!(all.join("\n"));
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use policyc_diag::{Diagnostic, SourceMap, codes};
+use policyc_ir::RuleId;
 use policyc_ir::policy::Reading;
 use policyc_verify::Options;
 use policyc_verify::diff::{self, Change, Difference, Told};
@@ -121,19 +122,15 @@ impl Front {
 }
 
 impl Found<'_> {
-    fn old(&self) -> &Front {
-        let [old, _] = self.fronts;
-        old
-    }
-
-    fn new(&self) -> &Front {
-        let [_, new] = self.fronts;
-        new
+    /// Rules that only one side has, with its name.
+    fn rules<'b>(&'b self, change: &'b Change) -> [(&'static str, &'b Front, &'b [RuleId]); 2] {
+        let [old, new] = self.fronts;
+        [("removed", old, &change.removed), ("added", new, &change.added)]
     }
 
     /// The example's verdicts, each with its side.
     fn verdicts<'b>(&'b self, change: &'b Change) -> [(&'b Front, &'b Told); 2] {
-        let example = &change.example;
-        [(self.old(), &example.before), (self.new(), &example.after)]
+        let [old, new] = self.fronts;
+        [(old, &change.example.before), (new, &change.example.after)]
     }
 }

@@ -34,7 +34,9 @@ fn ran(command: &mut Command) -> Ran {
 }
 
 fn diff(folder: &Path, args: &[&str]) -> Ran {
-    let args: Vec<_> = std::iter::once("diff").chain(args.iter().copied()).collect();
+    let args: Vec<_> = std::iter::once("diff")
+        .chain(args.iter().copied())
+        .collect();
     ran(command(&args).current_dir(folder))
 }
 
@@ -71,7 +73,14 @@ fn every_format() {
     let (_, folder) = example("diff-formats");
     fs::write(folder.join("pods.yaml"), INVENTORY).unwrap();
     for format in ["human", "json", "md"] {
-        let args = ["old.yaml", "new.yaml", "--inventory", "pods.yaml", "--format", format];
+        let args = [
+            "old.yaml",
+            "new.yaml",
+            "--inventory",
+            "pods.yaml",
+            "--format",
+            format,
+        ];
         insta::assert_snapshot!(format!("diff_{format}"), diff(&folder, &args).all());
     }
     for format in ["human", "json", "md"] {
@@ -104,8 +113,18 @@ fn the_exit_code_tells_how_it_ended() {
 fn git(folder: &Path, args: &[&str]) {
     let mut git = Command::new("git");
     git.current_dir(folder)
-        .args(["-c", "user.name=nobody", "-c", "user.email=nobody@example.com"])
-        .args(["-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"])
+        .args([
+            "-c",
+            "user.name=nobody",
+            "-c",
+            "user.email=nobody@example.com",
+        ])
+        .args([
+            "-c",
+            "init.defaultBranch=main",
+            "-c",
+            "commit.gpgsign=false",
+        ])
         .args(args);
     let ran = ran(&mut git);
     assert_eq!(ran.code, 0, "git {args:?}: {}", ran.all());
@@ -146,7 +165,10 @@ fn revisions_are_sides() {
         assert_eq!(ran.code, wanted, "{old} {new}: {}", ran.all());
     }
     let shown = diff(&folder, &["before", "deploy/policies"]).stdout;
-    assert!(shown.contains("(before:deploy/policies/db.yaml:7)"), "{shown}");
+    assert!(
+        shown.contains("(before:deploy/policies/db.yaml:8)"),
+        "{shown}"
+    );
     let elsewhere = scratch("diff-git-elsewhere");
     let policies = folder.join("deploy/policies");
     let ran = diff(&elsewhere, &["before", policies.to_str().unwrap()]);
@@ -165,13 +187,20 @@ fn what_git_does_not_have_is_said() {
         ("", "deploy"),
     ] {
         let ran = diff(&folder, &["--", old, new]);
-        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{old}: {}", ran.all());
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (2, ""),
+            "{old}: {}",
+            ran.all()
+        );
         all += &ran.stderr;
     }
     let away = scratch("diff-git-none");
     fs::write(away.join("a.yaml"), "").unwrap();
     let mut outside = command(&["diff", "main", "a.yaml"]);
-    outside.current_dir(&away).env("GIT_CEILING_DIRECTORIES", away.parent().unwrap());
+    outside
+        .current_dir(&away)
+        .env("GIT_CEILING_DIRECTORIES", away.parent().unwrap());
     all += &ran(&mut outside).stderr;
     let mut without = command(&["diff", "main", "a.yaml"]);
     all += &ran(without.current_dir(&away).env("PATH", "")).stderr;
@@ -190,8 +219,17 @@ fn a_rule_among_five_hundred_policies_is_found() {
     assert_eq!(documents.len(), 500);
     // The rules are in another order, and one of them names another port.
     let port = "port: \"5432\"";
-    let changed = documents.iter().skip(250).position(|one| one.contains(port)).unwrap() + 250;
-    let mut new: Vec<String> = documents.iter().rev().map(|one| (*one).to_owned()).collect();
+    let changed = documents
+        .iter()
+        .skip(250)
+        .position(|one| one.contains(port))
+        .unwrap()
+        + 250;
+    let mut new: Vec<String> = documents
+        .iter()
+        .rev()
+        .map(|one| (*one).to_owned())
+        .collect();
     let at = documents.len() - 1 - changed;
     new[at] = new[at].replacen(port, "port: \"15432\"", 1);
     fs::write(folder.join("new.yaml"), new.join("---\n")).unwrap();
@@ -206,11 +244,15 @@ fn a_rule_among_five_hundred_policies_is_found() {
         .map(|one| (one["kind"].as_str().unwrap(), one["services"].to_string()))
         .collect();
     assert!(
-        services.iter().any(|(kind, ports)| *kind == "allowed" && ports.contains("/15432")),
+        services
+            .iter()
+            .any(|(kind, ports)| *kind == "allowed" && ports.contains("/15432")),
         "{services:?}"
     );
     assert!(
-        services.iter().any(|(kind, ports)| *kind == "denied" && ports.contains("/5432")),
+        services
+            .iter()
+            .any(|(kind, ports)| *kind == "denied" && ports.contains("/5432")),
         "{services:?}"
     );
 }
@@ -224,5 +266,9 @@ fn names_cannot_leave_their_place_in_a_comment() {
     let ran = diff(&folder, &[name, "new.yaml", "--format", "md"]);
     assert_eq!(ran.code, 1, "{}", ran.all());
     assert!(!ran.stdout.contains("\n# heading"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("`a'b # heading <script>`"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("`a'b # heading <script>`"),
+        "{}",
+        ran.stdout
+    );
 }

@@ -40,7 +40,10 @@ impl Asks {
             .filter(|rule| rule.action == Action::Allow)
             .collect();
         Self {
-            proxy: verdict.redirect.as_ref().map(|redirect| proxy(redirect, &allows)),
+            proxy: verdict
+                .redirect
+                .as_ref()
+                .map(|redirect| proxy(redirect, &allows)),
             auth: demand.filter(|mode| *mode != Auth::Disabled),
         }
     }
@@ -76,7 +79,10 @@ fn envoy(redirect: &Redirect, allows: &[&Rule]) -> Option<Vec<String>> {
         names.sort();
         names.dedup();
         match &l7.content {
-            Content::Http(list) => all.extend(list.iter().map(|http| (names.clone(), http.clone()))),
+            Content::Http(list) => {
+                all.extend(list.iter().map(|http| (names.clone(), http.clone())));
+            }
+
             _ => all.push((names, Http::default())),
         }
     }
@@ -84,15 +90,17 @@ fn envoy(redirect: &Redirect, allows: &[&Rule]) -> Option<Vec<String>> {
     all.dedup();
     let needed = |(at, one): &(usize, &(Vec<Arc<str>>, Http))| {
         let others = all.iter().enumerate();
-        !others.into_iter().any(|(other, wide)| other != *at && includes(wide, one))
+        !others
+            .into_iter()
+            .any(|(other, wide)| other != *at && includes(wide, one))
     };
     let needed = all.iter().enumerate().filter(needed);
     let needed: Vec<_> = needed.map(|(_, one)| one).collect();
     let any = |(names, http): &&(Vec<Arc<str>>, Http)| names.is_empty() && *http == Http::default();
-    if needed.iter().any(|one| any(one)) {
+    if needed.iter().any(any) {
         return None;
     }
-    Some(needed.into_iter().map(|one| written(one)).collect())
+    Some(needed.into_iter().map(written).collect())
 }
 
 fn written((names, http): &(Vec<Arc<str>>, Http)) -> String {
@@ -123,7 +131,10 @@ fn includes(wide: &(Vec<Arc<str>>, Http), narrow: &(Vec<Arc<str>>, Http)) -> boo
         && wider(wide.path.as_ref(), narrow.path.as_ref())
         && wider(wide.method.as_ref(), narrow.method.as_ref())
         && wider(wide.host.as_ref(), narrow.host.as_ref())
-        && wide.headers.iter().all(|header| narrow.headers.contains(header))
+        && wide
+            .headers
+            .iter()
+            .all(|header| narrow.headers.contains(header))
         && wide.header_matches == narrow.header_matches
 }
 
@@ -134,7 +145,7 @@ fn dns(redirect: &Redirect, allows: &[&Rule]) -> Option<Vec<String>> {
         let pattern = fqdn.pattern.as_deref();
         pattern.is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte == b'*'))
     };
-    if own.iter().any(|fqdn| every(fqdn)) {
+    if own.iter().any(every) {
         return None;
     }
     let others = allows.iter().filter_map(|rule| rule.l7.as_deref());

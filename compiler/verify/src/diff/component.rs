@@ -131,16 +131,20 @@ fn component(context: &Context<'_>, direction: Direction, changed: Vec<RuleId>) 
         .map(|rule| (&rule.subject, rule))
         .collect();
     let across = context.joint.rules.iter().filter(|(_, rule)| {
-        let meets = |one: &&Rule| context.algebra.subjects_meet(one, rule);
         rule.direction != direction
             && conflict::may_clash(rule)
-            && subjects.values().any(|one| meets(one))
+            && subjects
+                .values()
+                .any(|one| context.algebra.subjects_meet(one, rule))
     });
     Component {
         direction,
         near: context.algebra.near(&changed),
         across: across.map(|(id, _)| id).collect(),
-        node: changed.iter().filter_map(rule).any(|rule| rule.subject.node),
+        node: changed
+            .iter()
+            .filter_map(rule)
+            .any(|rule| rule.subject.node),
         changed,
     }
 }

@@ -24,8 +24,16 @@ pub(super) fn pairs(rules: &RuleSet, ids: &[RuleId]) -> Vec<(RuleId, RuleId)> {
             found.push((*id, *id));
         }
         for (other_id, other) in more {
-            let may = rule.direction == other.direction && (rule.l7 != other.l7 || rule.auth != other.auth || rule.l7.as_ref().is_some_and(|l7| !l7.server_names.is_empty()));
-            if may && share_key(rule, other) && Filters::of(&facts, &[*id, *other_id], true).is_err()
+            let may = rule.direction == other.direction
+                && (rule.l7 != other.l7
+                    || rule.auth != other.auth
+                    || rule
+                        .l7
+                        .as_ref()
+                        .is_some_and(|l7| !l7.server_names.is_empty()));
+            if may
+                && share_key(rule, other)
+                && Filters::of(&facts, &[*id, *other_id], true).is_err()
             {
                 found.push((*id, *other_id));
             }
@@ -39,10 +47,13 @@ pub(super) fn pairs(rules: &RuleSet, ids: &[RuleId]) -> Vec<(RuleId, RuleId)> {
 pub(super) fn is_doubtful(rules: &RuleSet, ids: &[RuleId], pairs: &[(RuleId, RuleId)]) -> bool {
     let denies = ids.iter().filter_map(|id| rules.rule(*id));
     let denies: Vec<_> = denies.filter(|rule| rule.action == Action::Deny).collect();
-    pairs.iter().filter_map(|(id, _)| rules.rule(*id)).any(|rule| {
-        let mut denies = denies.iter();
-        denies.any(|deny| deny.direction == rule.direction && share_key(deny, rule))
-    })
+    pairs
+        .iter()
+        .filter_map(|(id, _)| rules.rule(*id))
+        .any(|rule| {
+            let mut denies = denies.iter();
+            denies.any(|deny| deny.direction == rule.direction && share_key(deny, rule))
+        })
 }
 
 /// Whether two rules name the same ports and may name the same peer.

@@ -69,9 +69,8 @@ fn atoms(search: &Search<'_>, rules: &[(&Rule, Term)]) -> (Vec<Term>, Vec<Fact>,
     }
     let leveled = rules.iter().any(|(rule, _)| rule.level != Level::NORMAL);
     let authenticated = rules.iter().any(|(rule, _)| rule.auth.is_some());
-    let ranks = |rule: &Rule| {
-        rule.action == Action::Allow && (authenticated || conflict::may_clash(rule))
-    };
+    let ranks =
+        |rule: &Rule| rule.action == Action::Allow && (authenticated || conflict::may_clash(rule));
     let mut ranked = Vec::new();
     for (rule, matches) in rules {
         if ranks(rule) {
@@ -112,9 +111,7 @@ fn pieces(search: &Search<'_>, rule: &Rule) -> Vec<Term> {
     pieces.extend(each.map(|id| matching::peers(frame, peer, rules, &Peers::Of(vec![*id]))));
     if let Services::Of(list) = &rule.services {
         let each = list.iter();
-        pieces.extend(
-            each.map(|l4| matching::services(frame, &Services::Of(vec![l4.clone()]))),
-        );
+        pieces.extend(each.map(|l4| matching::services(frame, &Services::Of(vec![l4.clone()]))));
     }
     pieces
 }
@@ -199,7 +196,10 @@ fn cells(
         let other = search.assume(&cell.negate());
         let (frame, node) = (&search.question.frame, search.component.node);
         let mut facts = search.facts(&values);
-        facts.extend(cuts.iter().map(|cut| cut.clone().signed(frame, node, &values)));
+        facts.extend(
+            cuts.iter()
+                .map(|cut| cut.clone().signed(frame, node, &values)),
+        );
         let fewest = search.fewest(other, &facts)?;
         goals.push(search.block(&fewest));
         let Some(judged) = search.judge(&values)? else {
@@ -208,7 +208,9 @@ fn cells(
         let (before, after) = (&judged.before, &judged.after);
         if !before.verdict.allowed || !after.verdict.allowed {
             let flow = judged.witness.show(search.component.direction);
-            found.faults.push(format!("the model does not confirm that {flow} passes"));
+            found
+                .faults
+                .push(format!("the model does not confirm that {flow} passes"));
             return Ok(());
         }
         let asks = |version, judgement| Asks::new(search.context.set(version), judgement);
@@ -218,7 +220,9 @@ fn cells(
                 return Ok(());
             }
             reported += 1;
-            found.changes.push(search.change(What::Terms, &fewest, &judged, &values));
+            found
+                .changes
+                .push(search.change(What::Terms, &fewest, &judged, &values));
         }
     }
     Err("proxies and authentication tell too many kinds of flows apart".to_owned())

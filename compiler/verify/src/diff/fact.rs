@@ -49,7 +49,9 @@ pub(super) fn subjects(node: bool) -> u16 {
     if node {
         return Kind::HOST.bit();
     }
-    Kind::SUBJECTS.iter().fold(Kind::POD.bit(), |set, kind| set | kind.bit())
+    Kind::SUBJECTS
+        .iter()
+        .fold(Kind::POD.bit(), |set, kind| set | kind.bit())
 }
 
 /// Every kind a peer can be of.
@@ -87,9 +89,7 @@ impl Fact {
                 .map_or(Term::Const(values.absent), |var| {
                     among(*var, frame.dims.of_nodes(name), values)
                 }),
-            Self::Prefix(cidr, holds) => {
-                signed(matching::inside(side(Seat::Second), cidr), *holds)
-            }
+            Self::Prefix(cidr, holds) => signed(matching::inside(side(Seat::Second), cidr), *holds),
             Self::Name(fqdn, holds) => {
                 let var = side(Seat::Second).name(fqdn);
                 signed(var.map_or(Term::Const(false), Term::Flag), *holds)
@@ -142,7 +142,9 @@ impl Fact {
     /// The lower, the better for a description; then the wider.
     pub(super) fn rank(&self) -> (u8, u32) {
         match self {
-            Self::Label(_, _, values) | Self::Node(_, _, values) => (u8::from(values.absent) * 2, 0),
+            Self::Label(_, _, values) | Self::Node(_, _, values) => {
+                (u8::from(values.absent) * 2, 0)
+            }
             Self::Prefix(cidr, true) => (0, u32::from(cidr.bits())),
             Self::Name(_, true) | Self::Protocol(_, true) | Self::Named(_, true) => (0, 0),
             Self::AtMost(port, true) => (1, u32::from(u16::MAX - *port)),
@@ -252,9 +254,8 @@ pub(super) fn of_peer(context: &Context<'_>, frame: &Frame, id: policyc_ir::Peer
                 for kind in Kind::NODES {
                     let asked = on_kind(selector, &kind.labels(), on_nodes).unwrap_or_default();
                     let asked = asked.into_iter();
-                    facts.extend(
-                        asked.map(|(name, values)| Fact::Node(Seat::Second, name, values)),
-                    );
+                    facts
+                        .extend(asked.map(|(name, values)| Fact::Node(Seat::Second, name, values)));
                 }
             }
             let reach = context.algebra.reach(*id);

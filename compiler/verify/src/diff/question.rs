@@ -41,9 +41,8 @@ impl Question {
     pub(super) fn new(context: &Context<'_>, component: &Component) -> Self {
         let rules = &context.joint.rules;
         let all = component.near.iter().chain(&component.across);
-        let known: Vec<(RuleId, &Rule)> = all
-            .filter_map(|id| Some((*id, rules.rule(*id)?)))
-            .collect();
+        let known: Vec<(RuleId, &Rule)> =
+            all.filter_map(|id| Some((*id, rules.rule(*id)?))).collect();
         let mut dims = Dims::new(rules, known.iter().map(|(_, rule)| *rule), context.settings);
         for id in known.iter().flat_map(|(_, rule)| &rule.beside) {
             if let Some(Peer::Labels(selector)) = rules.peer(*id) {
@@ -84,7 +83,6 @@ impl Question {
             doubts,
         }
     }
-
 
     /// "The subject has a policy on both sides, and some changed rule selects it."
     pub(super) fn judged(&self) -> Term {

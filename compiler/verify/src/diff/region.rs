@@ -148,10 +148,8 @@ impl Party {
 
     /// Draws from labels and prefixes what they say of kinds.
     fn finish(&mut self) {
-        const NODES: u16 = Kind::HOST.bit()
-            | Kind::HOST_API.bit()
-            | Kind::NODE.bit()
-            | Kind::NODE_API.bit();
+        const NODES: u16 =
+            Kind::HOST.bit() | Kind::HOST_API.bit() | Kind::NODE.bit() | Kind::NODE_API.bit();
         let both = |kinds: [Kind; 2]| kinds.iter().fold(0, |set, kind| set | kind.bit());
         if self.labels.values().any(|values| !values.absent) {
             self.kinds &= Kind::POD.bit();
@@ -173,10 +171,10 @@ impl Party {
             self.nodes.clear();
         }
         let kinds = self.kinds;
-        self.outside.retain(|cidr| {
-            kinds & both(if cidr.is_ipv4() { Kind::V4 } else { Kind::V6 }) != 0
-        });
-        self.inside.sort_by_key(|cidr| std::cmp::Reverse(cidr.bits()));
+        self.outside
+            .retain(|cidr| kinds & both(if cidr.is_ipv4() { Kind::V4 } else { Kind::V6 }) != 0);
+        self.inside
+            .sort_by_key(|cidr| std::cmp::Reverse(cidr.bits()));
         let narrowest = self.inside.first().copied();
         self.outside
             .retain(|cidr| narrowest.is_none_or(|inside| inside.covers(cidr)));
@@ -275,7 +273,12 @@ fn join<T: Ord + Clone>(changes: Vec<Change>, list: fn(&mut Change) -> &mut Vec<
 }
 
 fn is_alike(left: &Change, right: &Change) -> bool {
-    let asks = |one: &Change| (one.example.before.asks.clone(), one.example.after.asks.clone());
+    let asks = |one: &Change| {
+        (
+            one.example.before.asks.clone(),
+            one.example.after.asks.clone(),
+        )
+    };
     (left.what, left.direction) == (right.what, right.direction)
         && left.subjects == right.subjects
         && left.peers == right.peers

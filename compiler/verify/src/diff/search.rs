@@ -18,7 +18,7 @@ use super::joint::Version;
 use super::question::Question;
 use super::region::Region;
 use super::{Change, Example, REGIONS, Told, What};
-use crate::encode::{Seat, matching};
+use crate::encode::{Encoded, Seat, matching};
 use crate::replay::{Judgement, Stage};
 use crate::solver::z3::Z3;
 use crate::solver::{Answer, Literal, Solver};
@@ -102,7 +102,9 @@ impl<'a> Search<'a> {
                     regions.push((fewest, change));
                 }
                 judged => {
-                    found.faults.push(unconfirmed(self.component.direction, judged));
+                    found
+                        .faults
+                        .push(unconfirmed(self.component.direction, judged));
                     break;
                 }
             }
@@ -122,15 +124,21 @@ impl<'a> Search<'a> {
             let mut goals = vec![self.solver.literal(whole)];
             for (other, (facts, _)) in regions.iter().enumerate() {
                 if other == at {
-                    goals.extend(facts.iter().map(|fact| self.literal(fact)).collect::<Vec<_>>());
+                    goals.extend(
+                        facts
+                            .iter()
+                            .map(|fact| self.literal(fact))
+                            .collect::<Vec<_>>(),
+                    );
                 } else {
                     let block = self.block(facts);
                     goals.push(block);
                 }
             }
-            match self.check(&goals)? {
-                true => at += 1,
-                false => drop(regions.remove(at)),
+            if self.check(&goals)? {
+                at += 1;
+            } else {
+                regions.remove(at);
             }
         }
         Ok(regions.into_iter().map(|(_, change)| change).collect())
@@ -232,7 +240,10 @@ impl<'a> Search<'a> {
                 let one = Peers::Of(vec![**id]);
                 matching::peers(frame, peer, &context.joint.rules, &one).eval(values)
             });
-            facts.extend(fits.into_iter().flat_map(|id| fact::of_peer(context, frame, *id)));
+            facts.extend(
+                fits.into_iter()
+                    .flat_map(|id| fact::of_peer(context, frame, *id)),
+            );
         }
         if let Services::Of(list) = &rule.services {
             let fits = list.iter().find(|l4| {
@@ -246,7 +257,10 @@ impl<'a> Search<'a> {
 
     /// The fewest of the facts that go together with no flow of `other`, the first ones if there is a choice.
     pub(super) fn fewest(&mut self, other: Literal, facts: &[Fact]) -> Result<Vec<Fact>, String> {
-        let all: Vec<_> = facts.iter().map(|fact| (fact.clone(), self.literal(fact))).collect();
+        let all: Vec<_> = facts
+            .iter()
+            .map(|fact| (fact.clone(), self.literal(fact)))
+            .collect();
         let mut assumed = vec![other];
         assumed.extend(all.iter().map(|(_, literal)| *literal));
         if self.check(&assumed)? {
@@ -311,8 +325,13 @@ impl<'a> Search<'a> {
     ) -> Change {
         let cluster = &self.question.frame.dims.cluster;
         let region = Region::new(facts, self.component.node, cluster);
-        let [removed, added] =
-            Version::BOTH.map(|version| self.involved(what, version, values));
+        let involved = self.involved(what, values);
+        let [removed, added] = Version::BOTH.map(|version| {
+            let own = involved
+                .iter()
+                .map(|id| self.context.joint.ids(*id).of(version));
+            own.flatten().collect()
+        });
         Change {
             what,
             direction: self.component.direction,
@@ -336,24 +355,29 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Rules that only this side has and that have a part in what becomes of a flow.
-    fn involved(&self, what: What, version: Version, values: &Assignment) -> Vec<RuleId> {
-        let changed = self.component.changed.iter().filter_map(|id| {
-            let own = self.context.joint.ids(*id).of(version)?;
-            Some((own, self.question.encoded.get(id)?))
-        });
-        let changed: Vec<_> = changed
+    /// Changed rules that have a part in what becomes of a flow: those that match it, or else those on account of
+    /// which its subject is in default deny.
+    fn involved(&self, what: What, values: &Assignment) -> Vec<RuleId> {
+        let changed = self.component.changed.iter();
+        let changed = changed.filter_map(|id| Some((*id, self.question.encoded.get(id)?)));
+        let selecting: Vec<_> = changed
             .filter(|(_, rule)| rule.selects_in(values))
             .collect();
-        let matching = changed.iter().filter(|(_, rule)| rule.matches_in(values));
+        let matching = selecting.iter().filter(|(_, rule)| rule.matches_in(values));
         let matching: Vec<_> = matching.map(|(id, _)| *id).collect();
         if !matching.is_empty() && !what.of_subjects() {
             return matching;
         }
-        let isolating = changed.iter().filter(|(_, rule)| {
-            rule.default_deny || matches!(what, What::Broken | What::Mended)
-        });
-        isolating.map(|(id, _)| *id).collect()
+        let clash = |id: RuleId| {
+            let rule = self.context.joint.rules.rule(id);
+            rule.is_some_and(super::conflict::may_clash)
+        };
+        let counts = |(id, rule): &(RuleId, &Encoded)| match what {
+            What::Broken | What::Mended => clash(*id),
+            _ => rule.default_deny,
+        };
+        let counting = selecting.into_iter().filter(counts);
+        counting.map(|(id, _)| id).collect()
     }
 }
 

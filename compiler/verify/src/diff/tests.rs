@@ -30,13 +30,20 @@ fn pair(one: impl Strategy<Value = Draft>) -> impl Strategy<Value = (Vec<Draft>,
 
 fn sets(pair: &(Vec<Draft>, Vec<Draft>), direction: Direction) -> [RuleSet; 2] {
     let none = BTreeSet::new();
-    [build(&pair.0, direction, &none), build(&pair.1, direction, &none)]
+    [
+        build(&pair.0, direction, &none),
+        build(&pair.1, direction, &none),
+    ]
 }
 
 fn difference(sets: &[RuleSet; 2]) -> Difference {
     let [old, new] = sets;
     let difference = compare(old, new, &settings(), &Options::default());
-    assert_eq!(difference.faults, Vec::<String>::new(), "the model confirms every example");
+    assert_eq!(
+        difference.faults,
+        Vec::<String>::new(),
+        "the model confirms every example"
+    );
     difference
 }
 
@@ -52,7 +59,10 @@ fn is_in(change: &Change, universe: &Universe, flow: &Flow) -> bool {
         Direction::Ingress => own.clone(),
         Direction::Egress => peer.clone(),
     };
-    let pod = destination.labels.get(&Key::new(Source::K8s, NAMESPACE)).is_some();
+    let pod = destination
+        .labels
+        .get(&Key::new(Source::K8s, NAMESPACE))
+        .is_some();
     let named = |name: &str| match flow.direction {
         Direction::Ingress => {
             let port = subject.ports.get(&(name.into(), flow.protocol));
@@ -62,7 +72,10 @@ fn is_in(change: &Change, universe: &Universe, flow: &Flow) -> bool {
     };
     change.subjects.iter().any(|party| has_party(party, &own))
         && change.peers.iter().any(|party| has_party(party, peer))
-        && change.services.iter().any(|one| has_service(one, flow, &named))
+        && change
+            .services
+            .iter()
+            .any(|one| has_service(one, flow, &named))
 }
 
 /// Every flow that differs is in a change of its kind, and every flow of a change differs in that way.
@@ -70,41 +83,49 @@ fn explains(sets: &[RuleSet; 2], universe: &Universe, direction: Direction, foun
     let [old, new] = sets;
     let resolved = [Resolved::new(old, universe), Resolved::new(new, universe)];
     let [old, new] = &resolved;
-    let [old, new] = [Model::build(old, &settings()), Model::build(new, &settings())];
+    let [old, new] = [
+        Model::build(old, &settings()),
+        Model::build(new, &settings()),
+    ];
     for subject in 0..universe.endpoints().len() {
-        flows(universe, policyc_ir::EndpointId::at(subject), direction, |flow| {
-            let (before, after) = (old.eval(flow), new.eval(flow));
-            let within = |what: &[What]| {
-                let mut changes = found.changes.iter();
-                changes.any(|one| what.contains(&one.what) && is_in(one, universe, flow))
-            };
-            let texts = || found.changes.iter().map(|one| format!("{one:?}\n")).collect::<String>();
-            match (before.allowed, after.allowed) {
-                (false, true) => assert!(
-                    within(&[What::Allowed, What::Opened, What::Mended]),
-                    "{flow:?} is allowed, which nothing says: {}",
-                    texts()
-                ),
-                (true, false) => assert!(
-                    within(&[What::Denied, What::Isolated, What::Broken]),
-                    "{flow:?} is denied, which nothing says: {}",
-                    texts()
-                ),
-                _ => assert!(
-                    !within(&[What::Allowed, What::Denied]),
-                    "{flow:?} of {:?} with {:?} stays as it is ({}): {}",
-                    universe.endpoint(flow.subject),
-                    universe.identity(flow.peer),
-                    before.allowed,
-                    texts()
-                ),
-            }
-            assert!(!within(&[What::Allowed]) || !before.allowed && after.allowed);
-            assert!(!within(&[What::Denied]) || before.allowed && !after.allowed);
-            assert!(!within(&[What::Opened]) || before.enforced && !after.enforced);
-            assert!(!within(&[What::Isolated]) || !before.enforced && after.enforced);
-            assert!(!within(&[What::Broken]) || after.reason == Reason::Conflict);
-        });
+        flows(
+            universe,
+            policyc_ir::EndpointId::at(subject),
+            direction,
+            |flow| {
+                let (before, after) = (old.eval(flow), new.eval(flow));
+                let within = |what: &[What]| {
+                    let mut changes = found.changes.iter();
+                    changes.any(|one| what.contains(&one.what) && is_in(one, universe, flow))
+                };
+                let texts = || format!("{:#?}", found.changes);
+                match (before.allowed, after.allowed) {
+                    (false, true) => assert!(
+                        within(&[What::Allowed, What::Opened, What::Mended]),
+                        "{flow:?} is allowed, which nothing says: {}",
+                        texts()
+                    ),
+                    (true, false) => assert!(
+                        within(&[What::Denied, What::Isolated, What::Broken]),
+                        "{flow:?} is denied, which nothing says: {}",
+                        texts()
+                    ),
+                    _ => assert!(
+                        !within(&[What::Allowed, What::Denied]),
+                        "{flow:?} of {:?} with {:?} stays as it is ({}): {}",
+                        universe.endpoint(flow.subject),
+                        universe.identity(flow.peer),
+                        before.allowed,
+                        texts()
+                    ),
+                }
+                assert!(!within(&[What::Allowed]) || !before.allowed && after.allowed);
+                assert!(!within(&[What::Denied]) || before.allowed && !after.allowed);
+                assert!(!within(&[What::Opened]) || before.enforced && !after.enforced);
+                assert!(!within(&[What::Isolated]) || !before.enforced && after.enforced);
+                assert!(!within(&[What::Broken]) || after.reason == Reason::Conflict);
+            },
+        );
     }
 }
 

@@ -68,7 +68,9 @@ impl Git {
             Within::Tree(_) => PathBuf::from("."),
             Within::Disk(path) if path.is_dir() => path.to_owned(),
             Within::Disk(path) => {
-                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let parent = path
+                    .parent()
+                    .filter(|parent| !parent.as_os_str().is_empty());
                 parent.unwrap_or(Path::new(".")).to_owned()
             }
         };
@@ -97,13 +99,17 @@ impl Git {
         side: &str,
         args: &[S],
     ) -> Result<Result<Vec<u8>, String>, Error> {
-        let mut child = self.command(args).spawn().map_err(|error| no_git(side, &error))?;
+        let mut child = self
+            .command(args)
+            .spawn()
+            .map_err(|error| no_git(side, &error))?;
         let mut printed = Vec::new();
         let read = child
             .stdout
             .take()
             .map(|out| out.take(LISTING_MAX).read_to_end(&mut printed));
-        let failed = |error: &std::io::Error| Error::usage(format!("cannot read from git: {error}"));
+        let failed =
+            |error: &std::io::Error| Error::usage(format!("cannot read from git: {error}"));
         if let Some(Err(error)) = read {
             return Err(failed(&error));
         }
@@ -128,14 +134,26 @@ impl Git {
     /// The commit that a revision names.
     fn commit(&self, side: &str, revision: &str) -> Result<String, Error> {
         let unknown = |why: &str| {
-            let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-            Error::usage(format!("`{side}` is no file or folder, and `{revision}` is no revision that git knows{why}"))
+            let why = if why.is_empty() {
+                String::new()
+            } else {
+                format!(" ({why})")
+            };
+            Error::usage(format!(
+                "`{side}` is no file or folder, and `{revision}` is no revision that git knows{why}"
+            ))
         };
         if revision.is_empty() || revision.starts_with('-') {
             return Err(unknown(""));
         }
         let wanted = format!("{revision}^{{commit}}");
-        let args = ["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted];
+        let args = [
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            &wanted,
+        ];
         let printed = self.output(side, &args)?.map_err(|why| unknown(&why))?;
         let text = String::from_utf8_lossy(&printed);
         let commit = text.trim();
@@ -148,14 +166,18 @@ impl Git {
     /// The path from the root of the tree; empty for all of it.
     fn path(&self, side: &str, within: Within<'_>) -> Result<String, Error> {
         let disk = match within {
-            Within::Tree(path) if !path.starts_with("./") && !path.starts_with("../") && path != "." => {
+            Within::Tree(path)
+                if !path.starts_with("./") && !path.starts_with("../") && path != "." =>
+            {
                 return Ok(path.trim_matches('/').to_owned());
             }
             Within::Tree(path) => Path::new(path),
             Within::Disk(path) => path,
         };
         let refused = |why: String| Error::usage(format!("`{side}`: {why}"));
-        let root = self.output(side, &["rev-parse", "--show-toplevel"])?.map_err(refused)?;
+        let root = self
+            .output(side, &["rev-parse", "--show-toplevel"])?
+            .map_err(refused)?;
         let root = String::from_utf8_lossy(&root);
         let root = Path::new(root.trim_end_matches('\n'));
         // What a revision has need not be on disk any more, but the folder it is named from is.
@@ -164,9 +186,12 @@ impl Git {
             Ok::<_, std::io::Error>(normal(&here.join(disk)))
         });
         let known = known.map_err(|error| refused(error.to_string()))?;
-        let root = root.canonicalize().map_err(|error| refused(error.to_string()))?;
+        let root = root
+            .canonicalize()
+            .map_err(|error| refused(error.to_string()))?;
         let below = known.strip_prefix(&root);
-        let below = below.map_err(|_| refused(format!("`{}` is outside of the repository", disk.display())))?;
+        let below = below
+            .map_err(|_| refused(format!("`{}` is outside of the repository", disk.display())))?;
         let text = below.to_str();
         text.map(ToOwned::to_owned)
             .ok_or_else(|| refused("the path is no text".to_owned()))
@@ -179,14 +204,19 @@ impl Git {
         let listed = self.output(side, &args)?;
         let listed = listed.map_err(|why| Error::usage(format!("`{side}`: {why}")))?;
         let mut entries = Vec::new();
-        for line in listed.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
+        for line in listed
+            .split(|byte| *byte == 0)
+            .filter(|line| !line.is_empty())
+        {
             let Some(entry) = entry(line) else { continue };
             if entry.path == path || is_yaml(&entry.path) {
                 entries.push(entry);
             }
         }
         if entries.len() > FILES_MAX {
-            return Err(Error::usage(format!("`{side}` has more than {FILES_MAX} files")));
+            return Err(Error::usage(format!(
+                "`{side}` has more than {FILES_MAX} files"
+            )));
         }
         Ok(entries)
     }
@@ -205,7 +235,8 @@ impl Git {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| no_git(side, &error))?;
-        let wanted: String = files.iter().map(|file| format!("{}\n", file.object)).collect();
+        let wanted: Vec<_> = files.iter().map(|file| file.object.as_str()).collect();
+        let wanted = format!("{}\n", wanted.join("\n"));
         let stdin = child.stdin.take();
         let feeder = std::thread::spawn(move || {
             if let Some(mut stdin) = stdin {
@@ -260,17 +291,23 @@ fn content(out: &mut impl std::io::BufRead, name: &str) -> Result<String, Error>
     let limit = 256;
     let got = out.by_ref().take(limit).read_line(&mut header);
     got.map_err(|error| refused(&error.to_string()))?;
-    let size = header.trim_end().rsplit_once(' ').and_then(|(about, size)| {
-        let size = size.parse::<usize>().ok()?;
-        about.ends_with(" blob").then_some(size)
-    });
+    let size = header
+        .trim_end()
+        .rsplit_once(' ')
+        .and_then(|(about, size)| {
+            let size = size.parse::<usize>().ok()?;
+            about.ends_with(" blob").then_some(size)
+        });
     let size = size.ok_or_else(|| refused("it is missing or all files together are too large"))?;
     if size > limits::FILE_BYTES {
         let limit = limits::FILE_BYTES >> 20;
-        return Err(refused(&format!("it is larger than {limit} MiB, the limit for one file")));
+        return Err(refused(&format!(
+            "it is larger than {limit} MiB, the limit for one file"
+        )));
     }
     let mut bytes = vec![0; size + 1];
-    out.read_exact(&mut bytes).map_err(|error| refused(&error.to_string()))?;
+    out.read_exact(&mut bytes)
+        .map_err(|error| refused(&error.to_string()))?;
     bytes.truncate(size);
     String::from_utf8(bytes).map_err(|_| refused("it is not text"))
 }

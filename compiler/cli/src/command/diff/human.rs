@@ -53,10 +53,7 @@ fn one(out: &mut String, found: &Found<'_>, at: usize, change: &Change) {
         }
         line("on", &words::each(&change.services).join(", "));
     }
-    for (name, front, rules) in [
-        ("removed", found.old(), &change.removed),
-        ("added", found.new(), &change.added),
-    ] {
+    for (name, front, rules) in found.rules(change) {
         for id in rules.iter().take(RULES) {
             line(name, &words::rule(front, *id));
         }

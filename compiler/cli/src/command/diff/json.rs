@@ -63,7 +63,9 @@ fn one(found: &Found<'_>, change: &Change, affected: Option<&Affected>) -> Value
 }
 
 fn rules(front: &Front, ids: &[RuleId]) -> Vec<Value> {
-    let known = ids.iter().filter_map(|id| Some((*id, front.rules.rule(*id)?)));
+    let known = ids
+        .iter()
+        .filter_map(|id| Some((*id, front.rules.rule(*id)?)));
     let each = known.map(|(id, rule)| {
         let span = rule.origin.span;
         json!({

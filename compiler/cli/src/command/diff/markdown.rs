@@ -33,13 +33,20 @@ pub(super) fn text(found: &Found<'_>) -> String {
         let _ = writeln!(out, "\n**Undecided**: {}", code(why));
     }
     for fault in &found.difference.faults {
-        let _ = writeln!(out, "\n**Fault of this tool**, please report it: {}", code(fault));
+        let _ = writeln!(
+            out,
+            "\n**Fault of this tool**, please report it: {}",
+            code(fault)
+        );
     }
     out
 }
 
 fn one(out: &mut String, found: &Found<'_>, at: usize, change: &Change) {
-    let subjects: Vec<_> = words::each(&change.subjects).iter().map(|one| code(one)).collect();
+    let subjects: Vec<_> = words::each(&change.subjects)
+        .iter()
+        .map(|one| code(one))
+        .collect();
     let subjects = subjects.join("; ");
     let (title, kind) = (words::title(change), heading(words::kind(change.what)));
     if let Some(meaning) = words::meaning(change.what) {
@@ -50,12 +57,13 @@ fn one(out: &mut String, found: &Found<'_>, at: usize, change: &Change) {
         for peer in words::each(&change.peers) {
             let _ = writeln!(out, "- {} {}", words::end(change), code(&peer));
         }
-        let _ = writeln!(out, "- on {}", code(&words::each(&change.services).join(", ")));
+        let _ = writeln!(
+            out,
+            "- on {}",
+            code(&words::each(&change.services).join(", "))
+        );
     }
-    for (name, front, rules) in [
-        ("removed", found.old(), &change.removed),
-        ("added", found.new(), &change.added),
-    ] {
+    for (name, front, rules) in found.rules(change) {
         for id in rules.iter().take(RULES) {
             let _ = writeln!(out, "- {name}: {}", code(&words::rule(front, *id)));
         }
@@ -68,9 +76,18 @@ fn one(out: &mut String, found: &Found<'_>, at: usize, change: &Change) {
     let _ = writeln!(out, "  - before: {}", code(&words::verdict(old, before)));
     let _ = writeln!(out, "  - after: {}", code(&words::verdict(new, after)));
     if let Some(affected) = found.affected.as_ref().and_then(|all| all.get(at)) {
-        let _ = writeln!(out, "- in the inventory: {}", code(&affected.subjects.to_string()));
+        let _ = writeln!(
+            out,
+            "- in the inventory: {}",
+            code(&affected.subjects.to_string())
+        );
         if let Some(peers) = &affected.peers {
-            let _ = writeln!(out, "  - {} {}", words::end(change), code(&peers.to_string()));
+            let _ = writeln!(
+                out,
+                "  - {} {}",
+                words::end(change),
+                code(&peers.to_string())
+            );
         }
     }
 }
@@ -92,6 +109,10 @@ fn code(text: &str) -> String {
         })
         .take(TEXT)
         .collect();
-    let cut = if text.chars().count() > TEXT { "…" } else { "" };
+    let cut = if text.chars().count() > TEXT {
+        "…"
+    } else {
+        ""
+    };
     format!("`{clean}{cut}`")
 }

@@ -100,7 +100,10 @@ pub(super) fn rule(front: &Front, id: RuleId) -> String {
     let name = front.rules.name(id);
     let rule = front.rules.rule(id);
     rule.map_or_else(String::new, |rule| {
-        format!("{name} ({})", print::place(&front.sources, rule.origin.span))
+        format!(
+            "{name} ({})",
+            print::place(&front.sources, rule.origin.span)
+        )
     })
 }
 

@@ -33,9 +33,10 @@ impl fmt::Display for Party {
                 self.pods(&one)
             }));
         }
-        let nodes = self.nodes.iter().map(|(name, values)| {
-            format!("nodes with {}", label(name, &values.opposite()))
-        });
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|(name, values)| format!("nodes with {}", label(name, &values.opposite())));
         except.extend(nodes);
         except.extend(self.outside.iter().map(ToString::to_string));
         let not = self.names.iter().filter(|(_, holds)| !*holds);
@@ -50,7 +51,11 @@ impl fmt::Display for Party {
 impl Party {
     /// A name for a set of kinds; those that are left out are exceptions if they are the fewer.
     fn group(&self, except: &mut Vec<String>) -> String {
-        let anyone = if self.subject { "every endpoint" } else { "anyone" };
+        let anyone = if self.subject {
+            "every endpoint"
+        } else {
+            "anyone"
+        };
         // Addresses and pods that are not known yet need no word of their own beside pods.
         let passing = Kind::UNKNOWN.bit() | if self.subject { Kind::INIT.bit() } else { 0 };
         let unspoken = if self.has_pods() { passing } else { 0 };
@@ -77,7 +82,9 @@ fn entities() -> [(&'static str, u16); 7] {
     let of = |kinds: &[Kind]| kinds.iter().fold(0, |set, kind| set | kind.bit());
     let (v4, v6) = (of(&Kind::V4), of(&Kind::V6));
     let api = of(&[Kind::NODE_API, Kind::HOST_API, Kind::API_V4, Kind::API_V6]);
-    let every = Kind::OTHERS.iter().fold(Kind::POD.bit(), |set, kind| set | kind.bit());
+    let every = Kind::OTHERS
+        .iter()
+        .fold(Kind::POD.bit(), |set, kind| set | kind.bit());
     [
         ("every address outside the cluster", v4 | v6),
         ("every IPv4 address outside the cluster", v4),
@@ -118,7 +125,7 @@ impl Party {
     fn pods(&self, labels: &Asked) -> String {
         let mut own = Vec::new();
         let (mut place, mut inherited) = (None, Vec::new());
-        let mut about = String::new();
+        let mut about = vec![String::new()];
         let local = |values: &Values| {
             let [only] = values.list.as_slice() else {
                 return false;
@@ -129,9 +136,9 @@ impl Party {
             match &**name {
                 NAMESPACE => place = Some(namespace(values)),
                 CLUSTER if local(values) => {}
-                CLUSTER => about.push_str(&format!(", {}", label("cluster", values))),
+                CLUSTER => about.push(label("cluster", values)),
                 SERVICE_ACCOUNT => {
-                    about.push_str(&format!(", {}", label("service account", values)));
+                    about.push(label("service account", values));
                 }
                 text => match text.strip_prefix(NAMESPACE_LABELS) {
                     Some(short) => inherited.push(label(short, values)),
@@ -150,7 +157,7 @@ impl Party {
             format!(" labelled {}", inherited.join(", "))
         };
         let place = place.unwrap_or_else(|| " in any namespace".to_owned());
-        format!("{who}{place}{inherited}{about}")
+        format!("{who}{place}{inherited}{}", about.join(", "))
     }
 }
 
@@ -194,8 +201,10 @@ fn listed(items: &[String], word: &str) -> String {
 impl fmt::Display for Service {
     /// `tcp/5432`, `tcp/80-90`, `udp`, `any protocol`, …
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let icmp = self.protocol.is_some_and(|number| Protocol(number).is_icmp());
-        let last = if icmp { u16::MAX.min(255) } else { u16::MAX };
+        let icmp = self
+            .protocol
+            .is_some_and(|number| Protocol(number).is_icmp());
+        let last = if icmp { 255 } else { u16::MAX };
         let all = self.first == 0 && self.last >= last;
         let ports = match (all, self.first == self.last) {
             (true, _) => String::new(),
@@ -204,7 +213,9 @@ impl fmt::Display for Service {
         };
         let given = |holds: bool| {
             let names = self.names.iter().filter(move |(_, given)| *given == holds);
-            names.map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>()
+            names
+                .map(|(name, _)| format!("`{name}`"))
+                .collect::<Vec<_>>()
         };
         let (named, others) = (given(true), given(false));
         let protocol = self.protocol.map(|number| Protocol(number).to_string());
@@ -220,8 +231,16 @@ impl fmt::Display for Service {
             (Some(protocol), true) => f.write_str(protocol)?,
             (Some(protocol), false) => write!(f, "{protocol}/{ports}")?,
         }
-        let mut except: Vec<_> = self.not.iter().map(|number| Protocol(*number).to_string()).collect();
-        except.extend(others.into_iter().map(|name| format!("the port named {name}")));
+        let mut except: Vec<_> = self
+            .not
+            .iter()
+            .map(|number| Protocol(*number).to_string())
+            .collect();
+        except.extend(
+            others
+                .into_iter()
+                .map(|name| format!("the port named {name}")),
+        );
         if !except.is_empty() {
             write!(f, " except {}", listed(&except, "and"))?;
         }

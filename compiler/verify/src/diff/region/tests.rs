@@ -10,7 +10,11 @@ use crate::algebra::kind::Kind;
 /// The kind of an identity of the tiny universes.
 fn kind(identity: &Identity) -> Kind {
     let has = |name: &str| identity.labels.has_name(name);
-    if identity.labels.get(&Key::new(Source::K8s, NAMESPACE)).is_some() {
+    if identity
+        .labels
+        .get(&Key::new(Source::K8s, NAMESPACE))
+        .is_some()
+    {
         return Kind::POD;
     }
     match () {
@@ -25,9 +29,8 @@ fn kind(identity: &Identity) -> Kind {
         () if has("kube-apiserver") => Kind::NODE_API,
         () => {
             let mut others = Kind::OTHERS.into_iter();
-            let found = others.find(|kind| {
-                *kind != Kind::UNKNOWN && kind.labels() == identity.labels
-            });
+            let found =
+                others.find(|kind| *kind != Kind::UNKNOWN && kind.labels() == identity.labels);
             found.unwrap_or(Kind::UNKNOWN)
         }
     }
@@ -48,12 +51,17 @@ pub(in crate::diff) fn has_party(party: &Party, identity: &Identity) -> bool {
         let is_node = nodes.clone().any(|one| one == kind);
         value(name).filter(|_| is_node && (name != CLUSTER || !Kind::HOSTS.contains(&kind)))
     };
-    let inside = |cidr: &policyc_ir::cidr::Cidr| {
-        world && identity.cidr.is_some_and(|own| cidr.covers(&own))
-    };
+    let inside =
+        |cidr: &policyc_ir::cidr::Cidr| world && identity.cidr.is_some_and(|own| cidr.covers(&own));
     party.kinds & kind.bit() != 0
-        && party.labels.iter().all(|(name, values)| values.has(own(name)))
-        && party.nodes.iter().all(|(name, values)| values.has(of_node(name)))
+        && party
+            .labels
+            .iter()
+            .all(|(name, values)| values.has(own(name)))
+        && party
+            .nodes
+            .iter()
+            .all(|(name, values)| values.has(of_node(name)))
         && party.inside.iter().all(inside)
         && !party.outside.iter().any(inside)
         && party.names.iter().all(|(fqdn, holds)| {
@@ -72,8 +80,12 @@ pub(in crate::diff) fn has_service(
     service.protocol.is_none_or(|own| own == protocol)
         && !service.not.contains(&protocol)
         && (service.first..=service.last).contains(&flow.port)
-        && service.names.iter().all(|(name, holds)| (named(name) == Some(flow.port)) == *holds)
-        && service.below.iter().all(|(name, holds)| {
-            named(name).is_some_and(|number| number < flow.port) == *holds
-        })
+        && service
+            .names
+            .iter()
+            .all(|(name, holds)| (named(name) == Some(flow.port)) == *holds)
+        && service
+            .below
+            .iter()
+            .all(|(name, holds)| named(name).is_some_and(|number| number < flow.port) == *holds)
 }
