@@ -16,7 +16,7 @@ use policyc_ir::resolve::{Resolved, selects};
 use policyc_ir::rule::{Builder, Direction, Peer, Peers, Rule, RuleSet, Subject};
 use policyc_ir::settings::Settings;
 use policyc_ir::universe::{Endpoint, Identity, NamedPorts, Owner, Universe};
-use policyc_ir::{EndpointId, IdentityId, PeerId, PolicyId, RuleId};
+use policyc_ir::{EndpointId, IdentityId, PeerId, RuleId};
 
 use crate::algebra::kind::Kind;
 use crate::encode::Seat;

@@ -125,7 +125,10 @@ impl Found<'_> {
     /// Rules that only one side has, with its name.
     fn rules<'b>(&'b self, change: &'b Change) -> [(&'static str, &'b Front, &'b [RuleId]); 2] {
         let [old, new] = self.fronts;
-        [("removed", old, &change.removed), ("added", new, &change.added)]
+        [
+            ("removed", old, &change.removed),
+            ("added", new, &change.added),
+        ]
     }
 
     /// The example's verdicts, each with its side.

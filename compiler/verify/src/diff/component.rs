@@ -37,7 +37,7 @@ impl<'a> Context<'a> {
     ) -> Self {
         Self {
             joint,
-            algebra: Algebra::new(&joint.rules),
+            algebra: Algebra::new(&joint.rules, settings),
             sets,
             libraries: sets.map(|set| Library::new(set, settings)),
             settings,

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use policyc_ir::cidr::Cidr;
 use policyc_ir::fqdn::Fqdn;
-use policyc_ir::label::NAMESPACE;
+use policyc_ir::label::filter::Filter;
+use policyc_ir::label::{Key, NAMESPACE};
 use policyc_ir::port::{L4, Ports};
 use policyc_ir::rule::{Peer, Peers, Rule, Services};
+use policyc_ir::selector::Selector;
 
 use super::component::Context;
 use crate::algebra::kind::Kind;
@@ -207,15 +209,17 @@ pub(super) fn vocabulary<'a>(
 
 /// The facts a rule's subject is selected by.
 pub(super) fn of_subject(context: &Context<'_>, rule: &Rule) -> Vec<Fact> {
+    let filter = &context.settings.labels;
     let selector = context.joint.rules.selector(rule.subject.selector);
     if rule.subject.node {
-        let asked = on_kind(selector, &Kind::HOST.labels(), on_host).unwrap_or_default();
+        let own = |key: &Key| on_host(key, filter);
+        let asked = on_kind(selector, &Kind::HOST.labels(), own).unwrap_or_default();
         let labels = asked.into_iter();
         return labels
             .map(|(name, values)| Fact::Node(Seat::First, name, values))
             .collect();
     }
-    let mut facts = of_selector(Seat::First, selector);
+    let mut facts = of_selector(Seat::First, selector, filter);
     facts.extend(rule.subject.namespace.as_ref().map(|namespace| {
         let values = Values {
             absent: false,
@@ -235,9 +239,9 @@ fn kinds(reach: &Reach) -> u16 {
     reach.kinds | if pods { Kind::POD.bit() } else { 0 }
 }
 
-fn of_selector(seat: Seat, selector: &policyc_ir::selector::Selector) -> Vec<Fact> {
+fn of_selector(seat: Seat, selector: &Selector, filter: &Filter) -> Vec<Fact> {
     let requirements = selector.requirements().iter();
-    let requirements = requirements.filter(|one| on_pods(&one.key));
+    let requirements = requirements.filter(|one| on_pods(&one.key, filter));
     requirements
         .map(|one| Fact::Label(seat, canonical(&one.key.name), Values::of(&one.operator)))
         .collect()
@@ -249,7 +253,7 @@ pub(super) fn of_peer(context: &Context<'_>, frame: &Frame, id: policyc_ir::Peer
     match rules.peer(id) {
         Some(Peer::Labels(id)) => {
             let selector = rules.selector(*id);
-            let mut facts = of_selector(Seat::Second, selector);
+            let mut facts = of_selector(Seat::Second, selector, &context.settings.labels);
             if frame.dims.nodes().next().is_some() {
                 for kind in Kind::NODES {
                     let asked = on_kind(selector, &kind.labels(), on_nodes).unwrap_or_default();

@@ -299,12 +299,9 @@ impl<'a> Search<'a> {
     pub(super) fn judge(&self, values: &Assignment) -> Result<Option<Judged>, String> {
         let witness = witness::decode(&self.question.frame, values)?;
         let direction = self.component.direction;
-        let destination = match direction {
-            Direction::Ingress => Seat::First,
-            Direction::Egress => Seat::Second,
-        };
         let judge = |version| {
-            let stage = Stage::new(self.context.library(version), &witness, destination);
+            let library = self.context.library(version);
+            let stage = Stage::of_subject(library, &witness, direction, &[]);
             stage.judge(&witness, Seat::First, direction)
         };
         let [before, after] = Version::BOTH.map(judge);
