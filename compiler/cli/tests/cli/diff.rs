@@ -164,7 +164,8 @@ fn revisions_are_sides() {
         let ran = diff(place, &[old, new]);
         assert_eq!(ran.code, wanted, "{old} {new}: {}", ran.all());
     }
-    let shown = diff(&folder, &["before", "deploy/policies"]).stdout;
+    fs::write(folder.join("empty.yaml"), "").unwrap();
+    let shown = diff(&folder, &["before:deploy/policies", "empty.yaml"]).stdout;
     assert!(
         shown.contains("(before:deploy/policies/db.yaml:8)"),
         "{shown}"

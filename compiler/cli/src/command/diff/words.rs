@@ -35,7 +35,7 @@ fn more(found: &Found<'_>) -> &'static str {
 pub(super) fn counts(found: &Found<'_>) -> String {
     let stats = found.difference.stats;
     format!(
-        "{} rules alike, {} only in the old set, {} only in the new one",
+        "rules on both sides: {}; on the old one only: {}; on the new one only: {}",
         stats.shared, stats.removed, stats.added
     )
 }
