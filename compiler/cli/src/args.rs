@@ -7,10 +7,13 @@ use policyc_diag::render;
 
 /// Options that say what the cluster is like.
 mod cluster;
+/// `policyc diff`.
+mod diff;
 /// `policyc graph`.
 mod graph;
 
 pub use cluster::{Cluster, Enforce, Localhost};
+pub use diff::{Diff, DiffFormat};
 pub use graph::{Drawing, Graph, GroupBy};
 
 /// Compiler and offline verifier for Cilium and Kubernetes network policies.
@@ -59,6 +62,11 @@ pub enum Command {
         after_help = "Examples:\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to shop/api-0 --port 8080\n  policyc trace policies/ --inventory cluster.yaml --from shop/web-0 --to kube-system/dns-0 --port 53/udp\n  policyc trace policies/ --inventory cluster.yaml --from ip:192.0.2.1 --to shop/api-0 --protocol icmp --port 8\n\nA peer: NAMESPACE/POD, node:NAME, ip:ADDRESS, fqdn:NAME, or an entity such as host or world-ipv4\n\nExit codes: 0 allowed, 1 denied, 2 usage, 3 undecided"
     )]
     Trace(Trace),
+    /// Show what two sets of policies decide differently, for every pod that could exist.
+    #[command(
+        after_help = "Examples:\n  policyc diff main policies/\n  policyc diff old/ new/ --inventory cluster.yaml\n  policyc diff v1.2:policies HEAD:policies --format md\n\nA side is a file or folder, `-` for standard input, a git revision, or REVISION:PATH. A revision alone means the\npath that the other side names, or else the current folder.\n\nExit codes: 0 equal, 1 different, 2 usage or invalid input, 3 undecided or internal"
+    )]
+    Diff(Diff),
     /// Show who can open connections to whom, and through whom.
     #[command(
         after_help = "Examples:\n  policyc graph policies/ --inventory cluster.yaml --format html > reach.html\n  policyc graph policies/ --inventory cluster.yaml --from shop/web-0              # blast radius\n  policyc graph policies/ --inventory cluster.yaml --exposed --hops 2 --format mermaid\n  policyc graph policies/ --inventory cluster.yaml --from shop/web-0 --to data/db-0 --format json"

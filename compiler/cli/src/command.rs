@@ -6,6 +6,8 @@ pub(crate) mod budget;
 pub(crate) mod build;
 /// `policyc check`.
 pub(crate) mod check;
+/// `policyc diff`.
+pub(crate) mod diff;
 /// Products of stages as text.
 mod emit;
 /// `policyc explain`.

@@ -38,6 +38,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Validate(args) => command::validate::run(&args),
         Command::Verdicts(args) => command::verdicts::run(&args),
         Command::Trace(args) => command::trace::run(&args),
+        Command::Diff(args) => command::diff::run(&args),
         Command::Graph(args) => command::graph::run(&args),
         Command::Budget(args) => command::budget::run(&args),
         Command::Keygen(args) => command::keygen::run(&args),

@@ -56,7 +56,21 @@ pub(crate) fn front(
         ));
     }
     let read = input::read_all(policies, &mut sources)?;
-    let (documents, mut diagnostics) = parse(&read);
+    front_of(sources, &read, inventory, cluster, reading)
+}
+
+/// The same for policies that have been read already; `sources` holds them.
+///
+/// # Errors
+/// Paths of the inventory or of settings that cannot be read.
+pub(crate) fn front_of(
+    mut sources: SourceMap,
+    policies: &[Source],
+    inventory: &[PathBuf],
+    cluster: &Cluster,
+    reading: Reading,
+) -> Result<Front, Error> {
+    let (documents, mut diagnostics) = parse(policies);
     let (settings, faults) = cluster::settings(cluster, &mut sources)?;
     let settled = !faults.iter().any(Diagnostic::is_error);
     diagnostics.extend(faults);

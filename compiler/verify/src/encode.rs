@@ -108,7 +108,7 @@ impl Encoded {
 }
 
 /// Which of the two sides is the subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Seat {
     /// The first.
     First,
@@ -173,18 +173,15 @@ impl Frame {
             return Term::Const(true);
         }
         let (subject, peer) = self.seats(seat);
-        let (mut levels, mut enforcing, mut selecting) =
+        let (mut levels, mut all, mut selecting) =
             (BTreeMap::<Level, Decisions>::new(), vec![], vec![]);
         for rule in rules {
             let level = levels.entry(rule.level).or_default();
             level.of(rule.action).push(rule.matches.clone());
-            if rule.default_deny {
-                enforcing.push(rule.selects.clone());
-            }
             selecting.push(rule.selects.clone());
+            all.push(rule);
         }
-        let forced = Term::Const(settings.enforcement == Enforcement::Always);
-        let enforced = Term::any(enforcing).or(forced).or(subject.named("init"));
+        let enforced = self.enforced(all, seat, settings);
         #[cfg(test)]
         let enforced = if mutant::is(mutant::Mutant::AlwaysEnforced) {
             Term::Const(true)
@@ -198,12 +195,30 @@ impl Frame {
             Term::Const(false)
         };
         let judged = judged(levels, enforced.negate().or(localhost));
-        let exempt = if settings.host_firewall {
-            Term::Const(false)
-        } else {
-            subject.named("host")
-        };
-        exempt.or(judged)
+        self.exempt(seat, settings).or(judged)
+    }
+
+    /// Whether the subject is in default deny, unless it is exempt.
+    pub(crate) fn enforced<'a>(
+        &self,
+        rules: impl IntoIterator<Item = &'a Encoded>,
+        seat: Seat,
+        settings: &Settings,
+    ) -> Term {
+        let (subject, _) = self.seats(seat);
+        let enforcing = rules.into_iter().filter(|rule| rule.default_deny);
+        let enforcing = Term::any(enforcing.map(|rule| rule.selects.clone()));
+        let forced = Term::Const(settings.enforcement == Enforcement::Always);
+        enforcing.or(forced).or(subject.named("init"))
+    }
+
+    /// Whether no policy ever applies to the subject.
+    pub(crate) fn exempt(&self, seat: Seat, settings: &Settings) -> Term {
+        if settings.host_firewall {
+            return Term::Const(false);
+        }
+        let (subject, _) = self.seats(seat);
+        subject.named("host")
     }
 }
 

@@ -9,6 +9,8 @@
 
 /// Set algebra on selectors, prefixes and ports: what needs no solver.
 mod algebra;
+/// What two sets of policies decide differently.
+pub mod diff;
 /// From rules to terms.
 mod encode;
 /// Statements of what must never pass, and their proof.

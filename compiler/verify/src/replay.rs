@@ -16,7 +16,7 @@ use policyc_ir::resolve::{Resolved, selects};
 use policyc_ir::rule::{Builder, Direction, Peer, Peers, Rule, RuleSet, Subject};
 use policyc_ir::settings::Settings;
 use policyc_ir::universe::{Endpoint, Identity, NamedPorts, Owner, Universe};
-use policyc_ir::{EndpointId, IdentityId, PeerId, PolicyId, RuleId};
+use policyc_ir::{EndpointId, IdentityId, PeerId, RuleId};
 
 use crate::algebra::kind::Kind;
 use crate::encode::Seat;
@@ -97,44 +97,40 @@ impl<'a> Library<'a> {
         let mut builder = Builder::new();
         let mut policies = BTreeMap::new();
         for rule in ids.iter().filter_map(|id| self.rules.rule(*id)) {
-            self.copy(&mut builder, &mut policies, rule);
+            let mut copy = transplant(self.rules, &mut builder, rule);
+            // The names of policies decide the order in which their rules are merged.
+            let policy = rule.origin.policy;
+            if let Some(known) = self.rules.policies().get(policy.index()) {
+                let add = || builder.policy(known.clone());
+                copy.origin.policy = *policies.entry(policy).or_insert_with(add);
+            }
+            builder.rule(copy);
         }
         (builder.finish(), ids)
     }
+}
 
-    fn copy(
-        &self,
-        builder: &mut Builder,
-        policies: &mut BTreeMap<PolicyId, PolicyId>,
-        rule: &Rule,
-    ) {
-        let mut rule = rule.clone();
-        // The names of policies decide the order in which their rules are merged.
-        let policy = rule.origin.policy;
-        if let Some(known) = self.rules.policies().get(policy.index()) {
-            let add = || builder.policy(known.clone());
-            rule.origin.policy = *policies.entry(policy).or_insert_with(add);
-        }
-        rule.subject.selector =
-            builder.selector(self.rules.selector(rule.subject.selector).clone());
-        let mut peers = |list: &mut Vec<PeerId>| {
-            let copied = list.iter().filter_map(|id| {
-                let peer = match self.rules.peer(*id)? {
-                    Peer::Labels(selector) => {
-                        Peer::Labels(builder.selector(self.rules.selector(*selector).clone()))
-                    }
-                    other => other.clone(),
-                };
-                Some(builder.peer(peer))
-            });
-            *list = copied.collect();
-        };
-        if let Peers::Of(list) = &mut rule.peers {
-            peers(list);
-        }
-        peers(&mut rule.beside);
-        builder.rule(rule);
+/// A rule with the ids of another set's selectors and peers, not yet added to it.
+pub(crate) fn transplant(rules: &RuleSet, builder: &mut Builder, rule: &Rule) -> Rule {
+    let mut rule = rule.clone();
+    rule.subject.selector = builder.selector(rules.selector(rule.subject.selector).clone());
+    let mut peers = |list: &mut Vec<PeerId>| {
+        let copied = list.iter().filter_map(|id| {
+            let peer = match rules.peer(*id)? {
+                Peer::Labels(selector) => {
+                    Peer::Labels(builder.selector(rules.selector(*selector).clone()))
+                }
+                other => other.clone(),
+            };
+            Some(builder.peer(peer))
+        });
+        *list = copied.collect();
+    };
+    if let Peers::Of(list) = &mut rule.peers {
+        peers(list);
     }
+    peers(&mut rule.beside);
+    rule
 }
 
 /// An example placed in a universe.

@@ -17,6 +17,8 @@ mod cluster;
 mod commands;
 /// Cilium's answers to every case of `testdata/conformance`.
 mod conformance;
+/// Differences of two sets of policies.
+mod diff;
 /// Who reaches whom.
 mod graph;
 /// Input that is broken, too large or made to hurt.

@@ -31,6 +31,23 @@ impl Values {
         }
     }
 
+    /// All that are no members.
+    pub(crate) fn opposite(&self) -> Self {
+        Self {
+            absent: !self.absent,
+            complement: !self.complement,
+            list: self.list.clone(),
+        }
+    }
+
+    /// Whether a value, or its absence, is a member.
+    pub(crate) fn has(&self, value: Option<&str>) -> bool {
+        value.map_or(self.absent, |value| {
+            let listed = self.list.binary_search_by(|known| (**known).cmp(value));
+            listed.is_ok() != self.complement
+        })
+    }
+
     /// Members of both.
     pub(crate) fn meet(&self, other: &Self) -> Self {
         let contains = |set: &Self, value: &Arc<str>| set.list.binary_search(value).is_ok();

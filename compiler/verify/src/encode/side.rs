@@ -261,7 +261,7 @@ impl Side {
 }
 
 /// A label's value is one of these.
-fn among(var: Var, domain: Domain<'_>, values: &Values) -> Term {
+pub(crate) fn among(var: Var, domain: Domain<'_>, values: &Values) -> Term {
     let listed = values
         .list
         .iter()

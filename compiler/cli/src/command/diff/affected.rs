@@ -1,0 +1,73 @@
+//! Pods of the inventory that a change is about.
+
+use policyc_ir::label::{Key, Labels, NAMESPACE, Source};
+use policyc_verify::diff::{Change, Difference, Party};
+
+use crate::pipeline::Front;
+
+/// Names that are kept of each end.
+const NAMES: usize = 5;
+
+/// How many pods are at each end of a change.
+pub(super) struct Affected {
+    /// Whose policy it is.
+    pub(super) subjects: Pods,
+    /// The others, if pods are among them.
+    pub(super) peers: Option<Pods>,
+}
+
+/// Some pods.
+#[derive(Default)]
+pub(super) struct Pods {
+    pub(super) count: usize,
+    /// The first, by name.
+    pub(super) names: Vec<String>,
+}
+
+/// Looks for the pods of each change.
+pub(super) fn find(front: &Front, difference: &Difference) -> Vec<Affected> {
+    let universe = front.universe(&front.settings, None);
+    let namespace = Key::new(Source::K8s, NAMESPACE);
+    let pods = universe.endpoints().iter();
+    let pods = pods.filter(|one| !one.host && one.labels.get(&namespace).is_some());
+    let mut pods: Vec<_> = pods.map(|one| (&*one.name, &one.labels)).collect();
+    pods.sort_by_key(|(name, _)| *name);
+    let changes = difference.changes.iter();
+    changes.map(|change| of(change, &pods)).collect()
+}
+
+fn of(change: &Change, pods: &[(&str, &Labels)]) -> Affected {
+    let has_pods = change.peers.iter().any(Party::has_pods) && !change.what.of_subjects();
+    Affected {
+        subjects: among(&change.subjects, pods),
+        peers: has_pods.then(|| among(&change.peers, pods)),
+    }
+}
+
+fn among(parties: &[Party], pods: &[(&str, &Labels)]) -> Pods {
+    let mut found = Pods::default();
+    for (name, labels) in pods {
+        if parties.iter().any(|party| party.has_pod(labels)) {
+            found.count += 1;
+            if found.names.len() < NAMES {
+                found.names.push((*name).to_owned());
+            }
+        }
+    }
+    found
+}
+
+impl std::fmt::Display for Pods {
+    /// `3 pods: shop/web-0, shop/web-1, shop/web-2`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pods = if self.count == 1 { "pod" } else { "pods" };
+        match self.count {
+            0 => return f.write_str("no pod at present"),
+            count => write!(f, "{count} {pods}: {}", self.names.join(", "))?,
+        }
+        match self.count - self.names.len() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
