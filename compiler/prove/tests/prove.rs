@@ -123,7 +123,11 @@ fn damaged_records_are_found() {
             asks.arena[at + auth] = record::AUTH_REQUIRED - asks.arena[at + auth];
             let faults = built.prove(&asks).unwrap_err();
             let wanted = contents.arena[at + auth] == record::AUTH_REQUIRED;
-            let means = if wanted { "the policies demand authentication" } else { "the tables demand authentication" };
+            let means = if wanted {
+                "the policies demand authentication"
+            } else {
+                "the tables demand authentication"
+            };
             assert!(faults[0].contains(means), "{faults:?}");
         }
         let mut logs = contents.clone();
@@ -134,10 +138,13 @@ fn damaged_records_are_found() {
         let mut turned = contents.clone();
         let denied = turned.arena[at] == record::DENY;
         turned.arena[at] = u8::from(denied);
+        let asking = std::mem::take(&mut turned.arena[at + auth]) != 0;
         turned.arena[at + 1] = if denied { 0 } else { 4 };
         let faults = built.prove(&turned).unwrap_err();
         let (says, means) = if denied {
             ("allow", "deny")
+        } else if asking {
+            ("deny", "demand authentication for")
         } else {
             ("deny", "allow")
         };
