@@ -74,7 +74,7 @@ pub enum Command {
     Graph(Graph),
     /// Count the entries that policies take in Cilium's own policy maps.
     #[command(
-        after_help = "Examples:\n  policyc budget policies/ --inventory cluster.yaml\n  policyc budget policies/ --inventory cluster.yaml --against old/\n  policyc budget policies/ --inventory cluster.yaml --format jsonl"
+        after_help = "Examples:\n  policyc budget policies/ --inventory cluster.yaml\n  policyc budget policies/ --inventory cluster.yaml --against old/\n  policyc budget policies/ --inventory cluster.yaml --against main\n  policyc budget policies/ --inventory cluster.yaml --format jsonl"
     )]
     Budget(Budget),
     /// Make a key pair for signing bundles.
@@ -353,9 +353,9 @@ pub struct Budget {
     pub(crate) policies: Policies,
     #[command(flatten)]
     pub(crate) inventory: Inventory,
-    /// Another revision of the policies, to show the change from it: files or folders.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    pub(crate) against: Vec<PathBuf>,
+    /// What the policies were before, to show the change: files or folders, or a git revision, alone or as REV:PATH.
+    #[arg(long, value_name = "PATH|REV", num_args = 1..)]
+    pub(crate) against: Vec<String>,
     /// Entries that a map has room for (`bpf-policy-map-max`) [default: 16384].
     #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(256..=65_536))]
     pub(crate) limit: Option<u32>,

@@ -1,14 +1,13 @@
 //! `policyc budget`: the entries that policies take in Cilium's own policy maps.
 
-use std::path::PathBuf;
-
-use policyc_diag::codes;
+use policyc_diag::{SourceMap, codes};
 use policyc_ir::model::Model;
 use policyc_ir::policy::Reading;
 use policyc_ir::resolve::Resolved;
 use policyc_lower::lpm::Maps;
 use policyc_lower::lpm::identities::Identities;
 
+use super::diff::side;
 use crate::args::{Budget, FailOn, TextJsonOrLines};
 use crate::exit::{Error, Exit};
 use crate::output;
@@ -26,7 +25,10 @@ pub(super) mod json;
 use count::Count;
 
 pub(crate) fn run(args: &Budget) -> Result<Exit, Error> {
-    let mut front = read(args, &args.policies.all())?;
+    let paths = args.policies.all();
+    let objects = &args.inventory.objects;
+    let front = pipeline::front(&paths, objects, &args.cluster, Reading::Cilium)?;
+    let mut front = with_inventory(front)?;
     if let Some(exit) = unanswerable(&front) {
         output::findings_aside(front.diagnostics, &front.sources);
         return Ok(exit);
@@ -35,7 +37,10 @@ pub(crate) fn run(args: &Budget) -> Result<Exit, Error> {
     let before = if args.against.is_empty() {
         None
     } else {
-        let old = read(args, &args.against)?;
+        let mut sources = SourceMap::new();
+        let files = side::before(&args.against, &paths, &mut sources)?;
+        let old = pipeline::front_of(sources, &files, objects, &args.cluster, Reading::Cilium)?;
+        let old = with_inventory(old)?;
         if let Some(exit) = unanswerable(&old) {
             output::findings_aside(old.diagnostics, &old.sources);
             return Ok(exit);
@@ -67,10 +72,8 @@ pub(crate) fn run(args: &Budget) -> Result<Exit, Error> {
     Ok(output::exit_of(&front.diagnostics, FailOn::Warning))
 }
 
-/// Reads a revision as the agent would: what it rejects is left out.
-fn read(args: &Budget, policies: &[PathBuf]) -> Result<Front, Error> {
-    let objects = &args.inventory.objects;
-    let front = pipeline::front(policies, objects, &args.cluster, Reading::Cilium)?;
+/// What was read as the agent would, without what it rejects; it takes pods to count for.
+fn with_inventory(front: Front) -> Result<Front, Error> {
     if front.has_inventory {
         return Ok(front);
     }

@@ -24,7 +24,7 @@ mod json;
 /// Markdown, for a comment on a pull request.
 mod markdown;
 /// Which files each side means.
-mod side;
+pub(super) mod side;
 /// What changes, in words.
 mod words;
 

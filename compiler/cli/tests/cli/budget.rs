@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Ran, policyc, scratch, testdata};
+use crate::diff::git;
+use crate::support::{Ran, command, policyc, scratch, testdata};
 
 /// Entries of all cases together; fewer would mean that cases got lost.
 const ENTRIES_MIN: usize = 15_000;
@@ -172,6 +173,65 @@ fn budget_shows_the_change_from_another_revision() {
     for rule in gone {
         assert!(rule["before"].as_u64().unwrap() > 0, "{rule}");
     }
+}
+
+/// The same from a git revision, alone and with a path; one that git does not know is no empty set of policies.
+#[test]
+fn budget_shows_the_change_from_a_revision() {
+    let folder = scratch("budget-revision");
+    let policies = fs::read_to_string(testdata("cli/policies.yaml")).unwrap();
+    let without_first = policies.split_once("---").unwrap().1;
+    let file = folder.join("policies/all.yaml");
+    fs::create_dir_all(folder.join("policies")).unwrap();
+    fs::write(&file, without_first).unwrap();
+    git(&folder, &["init", "--quiet"]);
+    git(&folder, &["add", "."]);
+    git(&folder, &["commit", "--quiet", "--message", "before"]);
+    fs::write(&file, &policies).unwrap();
+    let inventory = testdata("cli/inventory.yaml");
+    let against = |revision: &str| {
+        let args = ["budget", "policies", "--format=json", "--against", revision];
+        let more = ["--inventory", inventory.to_str().unwrap()];
+        let output = command(&[&args[..], &more].concat())
+            .current_dir(&folder)
+            .output();
+        output.unwrap()
+    };
+    let wanted = budget(&["--format=json", "--against", "policies.yaml"]);
+    let wanted: Value = serde_json::from_str(&wanted.stdout).unwrap();
+    for revision in ["HEAD", "HEAD:policies/all.yaml"] {
+        let ran = against(revision);
+        assert!(ran.status.success(), "{revision}: {ran:?}");
+        let found: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        let (mut grown, mut same) = (0, 0);
+        let both = found["rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(wanted["rules"].as_array().unwrap());
+        for (rule, other) in both {
+            assert_eq!(
+                (&rule["rule"], &rule["entries"]),
+                (&other["rule"], &other["entries"])
+            );
+            let is_new = rule["before"] == 0;
+            assert_eq!(
+                is_new,
+                rule["rule"].as_str().unwrap().starts_with("cnp shop/api "),
+                "{rule}"
+            );
+            grown += usize::from(is_new);
+            same += usize::from(rule["before"] == rule["entries"]);
+        }
+        assert!(grown > 0 && same > 0, "{found}");
+    }
+    let ran = against("nowhere");
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("`nowhere` is no revision that git knows"),
+        "{said}"
+    );
 }
 
 /// One policy against maps of three sizes: room enough, nearly full, too small.

@@ -110,7 +110,7 @@ fn the_exit_code_tells_how_it_ended() {
 }
 
 /// Runs git in a folder, as nobody in particular.
-fn git(folder: &Path, args: &[&str]) {
+pub(crate) fn git(folder: &Path, args: &[&str]) {
     let mut git = Command::new("git");
     git.current_dir(folder)
         .args([

@@ -1,6 +1,6 @@
 //! Which files each side means.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use policyc_diag::{Source, SourceMap};
 
@@ -20,6 +20,29 @@ pub(super) fn read(
 ) -> Result<[Vec<Source>; 2], Error> {
     let [old_map, new_map] = maps;
     Ok([one(old, new, old_map)?, one(new, old, new_map)?])
+}
+
+/// Reads what policies were before: each side a file, a folder, a revision or `revision:path`. A bare revision means all
+/// the paths that the policies are read from now.
+///
+/// # Errors
+/// Sides that are neither, and files that cannot be read.
+pub(in crate::command) fn before(
+    sides: &[String],
+    now: &[PathBuf],
+    sources: &mut SourceMap,
+) -> Result<Vec<Source>, Error> {
+    let mut read = Vec::new();
+    for side in sides {
+        if is_path(side) || side.contains(':') {
+            read.extend(one(side, ".", sources)?);
+            continue;
+        }
+        for path in now.iter().filter(|path| path.as_path() != Path::new("-")) {
+            read.extend(git::read(side, side, git::Within::Disk(path), sources)?);
+        }
+    }
+    Ok(read)
 }
 
 fn one(side: &str, other: &str, sources: &mut SourceMap) -> Result<Vec<Source>, Error> {
