@@ -19,7 +19,7 @@ pub(crate) enum LimitError {
     /// More bytes than an arena has for tables.
     Bytes(usize),
     /// More distinct records than are counted.
-    Records(usize),
+    Records,
     /// More classes than a cell index can name.
     Classes,
 }
@@ -32,12 +32,10 @@ impl fmt::Display for LimitError {
                 "the tables take {bytes} bytes, the datapath has room for {}",
                 arena::ENDPOINTS_AT
             ),
-            Self::Records(records) => {
-                write!(
-                    f,
-                    "the tables have {records} distinct verdicts, the datapath counts {RECORDS_COUNTED}"
-                )
-            }
+            Self::Records => write!(
+                f,
+                "the tables have more distinct verdicts than the {RECORDS_COUNTED} that the datapath counts"
+            ),
             Self::Classes => f.write_str("a table has more than 65,536 classes of peers or ports"),
         }
     }
@@ -182,7 +180,7 @@ impl Pool {
         let cells = table.cells.iter().map(|verdict| records.number(verdict));
         let cells = cells
             .collect::<Option<Vec<u16>>>()
-            .ok_or(LimitError::Records(records.len()))?;
+            .ok_or(LimitError::Records)?;
         let cells = self.put(halves(cells));
         Ok([
             peer_dir,

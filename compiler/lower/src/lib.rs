@@ -71,7 +71,7 @@ pub fn lower(model: &Model<'_>, target: &Target) -> Result<Image, Vec<Diagnostic
         .map(|key| classes::judge(model, key))
         .collect();
     let mut image = assemble::assemble(model, target, &bound, &distinct.by_endpoint, &judged)
-        .map_err(|error| limit(model, &error, cost::dearest(model, &distinct, &judged)))?;
+        .map_err(|error| limit(model, &error, &distinct, &judged))?;
     image.ipcache = ipcache::entries(model.universe(), &target.pod_ranges);
     image.sizes.checked = check::check(model, &image, &distinct, &judged)?;
     Ok(image)
@@ -141,12 +141,17 @@ fn bound_endpoints(model: &Model<'_>, target: &Target) -> Vec<EndpointId> {
         .collect()
 }
 
-/// The rule that costs most is where to begin.
+/// The rule that costs most is where to begin; each rule that decides takes a verdict or two, so there no one is to blame.
 fn limit(
     model: &Model<'_>,
     error: &assemble::LimitError,
-    dearest: Option<cost::Dearest>,
+    distinct: &Distinct<'_>,
+    judged: &[classes::Judged],
 ) -> Vec<Diagnostic> {
+    let dearest = match error {
+        assemble::LimitError::Records => None,
+        _ => cost::dearest(model, distinct, judged),
+    };
     let mut diagnostic = Diagnostic::new(codes::TABLE_LIMIT, error.to_string())
         .help("build for one node with `--node`, or for fewer pods at a time");
     let rules = model.resolved.rules;
