@@ -78,13 +78,13 @@ fn added(model: &Model<'_>, key: &Key<'_>, table: &Judged) -> Vec<(RuleId, u64)>
 struct Growing<'a> {
     table: &'a Judged,
     /// One identity of each class.
-    peers: Vec<IdentityId>,
+    peers: BTreeMap<u32, IdentityId>,
     /// The part that each peer class is in by now.
-    peer_part: Vec<u32>,
+    peer_part: BTreeMap<u32, u32>,
     /// One protocol and port of each class.
-    ports: Vec<(Protocol, u16)>,
+    ports: BTreeMap<u32, (Protocol, u16)>,
     /// The part that each port class is in by now.
-    port_part: Vec<u32>,
+    port_part: BTreeMap<u32, u32>,
 }
 
 impl<'a> Growing<'a> {
@@ -101,10 +101,10 @@ impl<'a> Growing<'a> {
         }
         Self {
             table,
-            peer_part: vec![0; peers.len()],
-            peers: peers.into_values().collect(),
-            port_part: vec![0; ports.len()],
-            ports: ports.into_values().collect(),
+            peer_part: peers.keys().map(|class| (*class, 0)).collect(),
+            peers,
+            port_part: ports.keys().map(|class| (*class, 0)).collect(),
+            ports,
         }
     }
 
@@ -114,7 +114,7 @@ impl<'a> Growing<'a> {
                 let mut of = list.iter().map(|peer| model.resolved.peer(*peer));
                 of.any(|members| members.contains(*identity))
             };
-            let inside: Vec<_> = self.peers.iter().map(is_peer).collect();
+            let inside: Vec<_> = self.peers.values().map(is_peer).collect();
             split(&mut self.peer_part, &inside);
         }
         if let Services::Of(list) = &rule.services {
@@ -124,7 +124,7 @@ impl<'a> Growing<'a> {
                     .iter()
                     .any(|(of, first, last)| of == protocol && (first..=last).contains(&port))
             };
-            let inside: Vec<_> = self.ports.iter().map(is_meant).collect();
+            let inside: Vec<_> = self.ports.values().map(is_meant).collect();
             split(&mut self.port_part, &inside);
         }
     }
@@ -138,7 +138,7 @@ impl<'a> Growing<'a> {
 
     /// Pages of identities that are not all in one part.
     fn peer_pages(&self) -> u64 {
-        let part = |class: &u32| self.peer_part.get(*class as usize);
+        let part = |class: &u32| self.peer_part.get(class);
         let pages = self.table.peers.chunks(arena::PEER_PAGE as usize);
         let mixed = pages.filter(|page| {
             let first = page.first().and_then(part);
@@ -149,7 +149,7 @@ impl<'a> Growing<'a> {
 
     /// Pages of ports in which a part ends.
     fn port_pages(&self) -> u64 {
-        let part = |class: &u32| self.port_part.get(*class as usize);
+        let part = |class: &u32| self.port_part.get(class);
         let mut pages = BTreeSet::new();
         for (slot, intervals) in self.table.slots.iter().enumerate() {
             for pair in intervals.windows(2) {
@@ -166,14 +166,14 @@ impl<'a> Growing<'a> {
 }
 
 /// Parts every part into what is inside and what is not.
-fn split(part: &mut [u32], inside: &[bool]) {
+fn split(part: &mut BTreeMap<u32, u32>, inside: &[bool]) {
     let mut known = BTreeMap::new();
-    for (part, inside) in part.iter_mut().zip(inside) {
+    for (part, inside) in part.values_mut().zip(inside) {
         let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
         *part = *known.entry((*part, *inside)).or_insert(next);
     }
 }
 
-fn parts(part: &[u32]) -> u64 {
-    part.iter().collect::<BTreeSet<_>>().len() as u64
+fn parts(part: &BTreeMap<u32, u32>) -> u64 {
+    part.values().collect::<BTreeSet<_>>().len() as u64
 }
