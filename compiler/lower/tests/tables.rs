@@ -132,8 +132,14 @@ fn tables_beyond_the_limits_are_an_error() {
         lower_one(&policies, &labels, &target())
     };
     assert!(make(4).is_ok());
+    // One verdict for each rule is too many before the bytes are; nobody is to blame.
     let faults = make(90).unwrap_err();
     assert_eq!(codes(&faults), ["E0501"]);
+    assert!(faults[0].message.contains("more distinct verdicts"));
+    assert!(faults[0].labels.is_empty());
+    let faults = make(80).unwrap_err();
+    assert_eq!(codes(&faults), ["E0501"]);
+    assert!(faults[0].message.contains("bytes"), "{}", faults[0].message);
     // Every rule of its own costs one page, the one that all have thirty each time.
     let heavy = "the rule that costs most is `cnp n1/heavy spec.ingress[0]`";
     assert_eq!(faults[0].notes, [heavy]);
