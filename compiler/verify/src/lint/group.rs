@@ -114,7 +114,8 @@ impl<'a> Run<'a> {
             && near.sooner.is_empty()
             && let Some(cover) = self.cover(id, rule, &near.denies)?
         {
-            let matters = !self.is_needless(id, rule, &near)?;
+            // Its flows are denied with it and without it, so all that is left is default deny.
+            let matters = near.effects.clashes || !self.is_kept(id, rule, &near)?;
             let reason = Reason::Denied { cover, matters };
             return Ok(Some(Outcome::Idle {
                 reason,
@@ -149,6 +150,11 @@ impl<'a> Run<'a> {
         {
             return Ok(false);
         }
+        self.is_kept(id, rule, near)
+    }
+
+    /// Whether others select the rule's subjects, and put them into default deny if it does.
+    fn is_kept(&mut self, id: RuleId, rule: &Rule, near: &Near) -> Result<bool, String> {
         let context = self.context;
         let keeps = |other: &RuleId| {
             let other = context.rules.rule(*other);

@@ -13,6 +13,7 @@ use super::example::Wanted;
 use super::group::Run;
 use super::near::Near;
 use super::text::{self, Slip};
+use crate::encode::Seat;
 use crate::replay::Stage;
 
 /// Requests that a rule is likely to refuse.
@@ -21,7 +22,10 @@ mod request;
 pub(super) use request::show;
 
 /// How many plain allows are tried for one rule.
-const TRIED: usize = 16;
+const TRIED: usize = 8;
+
+/// How many connections are tried for each.
+const STEPS: usize = 6;
 
 impl Run<'_> {
     /// Allows of layer 4 that let requests through which the rule means to refuse.
@@ -77,18 +81,16 @@ impl Run<'_> {
         requests: &[Request],
     ) -> Result<Option<Slip>, String> {
         let Around { near, plain } = around;
-        let special = near.effects.special.iter();
-        let special = special.filter(|one| near.touching.contains(one) && **one != other);
-        let alone: Vec<_> = near.denies.iter().chain(special).copied().collect();
         let matched = [id, other];
-        for avoided in [&alone, &near.denies] {
+        let mut avoided: Vec<RuleId> = Vec::new();
+        for _ in 0..STEPS {
             let wanted = Wanted {
                 matched: &matched,
-                avoided,
+                avoided: &avoided,
                 ..Wanted::default()
             };
             let Some(witness) = self.flow(&wanted)? else {
-                continue;
+                return Ok(None);
             };
             let library = self.context.library;
             let with = Stage::of_subject(library, &witness, rule.direction, &[]);
@@ -102,6 +104,18 @@ impl Run<'_> {
             });
             if let Some(request) = slips.cloned() {
                 return Ok(Some(Slip { witness, request }));
+            }
+            // Perhaps others decide this connection; then one that they leave alone.
+            let judgement = with.judge(&witness, Seat::First, rule.direction);
+            let decides = |one: &RuleId| {
+                let special = near.effects.special.contains(one) || near.denies.contains(one);
+                special && !matched.contains(one)
+            };
+            let matching = judgement.map(|judgement| judgement.matching);
+            let known = avoided.len();
+            avoided.extend(matching.into_iter().flatten().filter(decides));
+            if avoided.len() == known {
+                return Ok(None);
             }
         }
         Ok(None)

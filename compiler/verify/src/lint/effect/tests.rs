@@ -63,7 +63,7 @@ fn needless(drafts: &[Draft]) -> Vec<u32> {
     let shadowed = report
         .findings
         .iter()
-        .filter(|finding| finding.code == codes::SHADOWED_RULE);
+        .filter(|finding| [codes::SHADOWED_RULE, codes::DUPLICATE_RULE].contains(&finding.code));
     let mut found: Vec<u32> = shadowed
         .map(|finding| finding.span().unwrap().start)
         .collect();
