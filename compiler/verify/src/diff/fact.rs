@@ -131,6 +131,30 @@ impl Fact {
         }
     }
 
+    /// Whether it narrows a set without cutting something out of its middle.
+    pub(super) const fn is_plain(&self) -> bool {
+        matches!(
+            self,
+            Self::AtMost(..)
+                | Self::Prefix(..)
+                | Self::Protocol(_, true)
+                | Self::Name(_, true)
+                | Self::Named(_, true)
+        )
+    }
+
+    /// Whether it is about the peer.
+    pub(super) const fn is_of_peer(&self) -> bool {
+        matches!(
+            self,
+            Self::Kinds(Seat::Second, _)
+                | Self::Label(Seat::Second, ..)
+                | Self::Node(Seat::Second, ..)
+                | Self::Prefix(..)
+                | Self::Name(..)
+        )
+    }
+
     /// Whether it is about the subject.
     pub(super) const fn is_of_subject(&self) -> bool {
         matches!(
