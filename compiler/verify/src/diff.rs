@@ -100,12 +100,12 @@ pub enum What {
     Terms,
     /// Cilium computes no policy for the subjects any more, since rules exclude each other.
     Broken,
-    /// Cilium computes a policy for the subjects again.
-    Mended,
-    /// The subjects come into default deny: what no rule matches is dropped from now on.
-    Isolated,
     /// The flows are dropped from now on.
     Denied,
+    /// The subjects come into default deny: what no rule matches is dropped from now on.
+    Isolated,
+    /// Cilium computes a policy for the subjects again.
+    Mended,
 }
 
 impl What {

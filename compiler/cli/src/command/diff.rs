@@ -57,7 +57,9 @@ pub(crate) fn run(args: &Diff) -> Result<Exit, Error> {
         ..Options::default()
     };
     let mut difference = diff::compare(&old.rules, &new.rules, &new.settings, &options);
-    let affected = new.has_inventory.then(|| affected::find(&new, &mut difference));
+    let affected = new
+        .has_inventory
+        .then(|| affected::find(&new, &mut difference));
     let found = Found {
         names: [&args.old, &args.new],
         fronts: [&old, &new],

@@ -303,6 +303,29 @@ pub(super) fn of_peer(context: &Context<'_>, frame: &Frame, id: policyc_ir::Peer
     }
 }
 
+/// The facts of one of several peers. Where it is nothing but some kinds of parties, those of the others like it go with
+/// it: `world` is one word for several.
+pub(super) fn with_siblings(
+    context: &Context<'_>,
+    frame: &Frame,
+    peers: &[policyc_ir::PeerId],
+    facts: Vec<Fact>,
+) -> Vec<Fact> {
+    let only_kinds = |facts: &[Fact]| match facts {
+        [Fact::Kinds(Seat::Second, kinds)] => Some(*kinds),
+        _ => None,
+    };
+    let Some(own) = only_kinds(&facts) else {
+        return facts;
+    };
+    let others = peers.iter().map(|id| of_peer(context, frame, *id));
+    let all = others.filter_map(|facts| only_kinds(&facts));
+    vec![Fact::Kinds(
+        Seat::Second,
+        all.fold(own, |all, kinds| all | kinds),
+    )]
+}
+
 /// The facts a service is selected by.
 pub(super) fn of_service(l4: &L4) -> Vec<Fact> {
     let mut facts = vec![Fact::Protocol(l4.protocol.0, true)];

@@ -76,13 +76,14 @@ pub struct Except {
 }
 
 impl Except {
-    /// The flows of which all facts hold.
-    pub(super) fn new(facts: &[Fact], node: bool, cluster: &Arc<str>) -> Self {
+    /// The flows of a set of which some more facts hold.
+    pub(super) fn new(set: &[Fact], facts: &[Fact], node: bool, cluster: &Arc<str>) -> Self {
+        let all: Vec<_> = set.iter().chain(facts).cloned().collect();
         let Region {
             subject,
             peer,
             service,
-        } = Region::new(facts, node, cluster);
+        } = Region::new(&all, node, cluster);
         let has = |of: fn(&Fact) -> bool| facts.iter().any(of);
         Self {
             subject: has(Fact::is_of_subject).then_some(subject),

@@ -247,10 +247,13 @@ impl<'a> Search<'a> {
                 let one = Peers::Of(vec![**id]);
                 matching::peers(frame, peer, &context.joint.rules, &one).eval(values)
             });
-            facts.extend(
-                fits.into_iter()
-                    .flat_map(|id| fact::of_peer(context, frame, *id)),
-            );
+            let fits = fits.map(|id| fact::of_peer(context, frame, *id));
+            facts.extend(fact::with_siblings(
+                context,
+                frame,
+                list,
+                fits.unwrap_or_default(),
+            ));
         }
         if let Services::Of(list) = &rule.services {
             let fits = list.iter().find(|l4| {

@@ -109,7 +109,7 @@ impl Search<'_> {
             let fewest = self.fewest(&within, &facts)?;
             goals.push(self.block(&fewest));
             let cluster = &self.question.frame.dims.cluster;
-            found.push(Except::new(&fewest, self.component.node, cluster));
+            found.push(Except::new(own, &fewest, self.component.node, cluster));
         }
         Ok(Some(found))
     }
