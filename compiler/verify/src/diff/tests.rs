@@ -152,13 +152,13 @@ fn agrees(pair: &(Vec<Draft>, Vec<Draft>), direction: Direction) {
     let [old, new] = &sets;
     let same = outcomes(old, &universes, direction) == outcomes(new, &universes, direction);
     assert_eq!(found.is_equal(), same, "{found:?}");
-    for universe in universes.iter().step_by(3) {
+    for universe in universes.iter().step_by(7) {
         explains(&sets, universe, direction, &found);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn equal_is_said_exactly_where_no_flow_differs(pair in pair(draft()), direction in direction()) {
@@ -181,14 +181,13 @@ proptest! {
         let sets = sets(&pair, direction);
         let found = difference(&sets);
         let universes = universes();
-        let [old, new] = &sets;
-        let same = outcomes(old, &universes, direction) == outcomes(new, &universes, direction);
+        let [old, new] = sets.each_ref().map(|set| outcomes(set, &universes, direction));
+        let same = old == new;
         prop_assert!(same || !found.is_equal(), "a difference is missed");
-        let exact = found.changes.iter().all(|change| change.what != What::Terms);
-        prop_assert!(!same || found.changes.is_empty() || !exact, "{:?}", found);
-        let conflict = [old, new].iter().any(|set| {
-            outcomes(set, &universes, direction).iter().any(|(conflict, ..)| *conflict)
-        });
+        // Requests are compared as they are written, so other terms may come to the same.
+        let terms = found.changes.iter().all(|change| change.what == What::Terms);
+        prop_assert!(!same || terms, "{:?}", found);
+        let conflict = old.iter().chain(&new).any(|(conflict, ..)| *conflict);
         // How a range from a name is split up depends on its number, so what is merged with one stays open.
         let named = found.undecided.iter().all(|why| why.contains("from a named port"));
         prop_assert!(conflict || named, "{:?}", found.undecided);
