@@ -28,6 +28,8 @@ mod conflict;
 mod effect;
 /// What can be said of a flow, in the words of the rules.
 mod fact;
+/// What is asked about each kind of change.
+mod goal;
 /// Two sets as one, and which rules both have.
 mod joint;
 /// The verdicts of both sides as terms.
@@ -39,8 +41,10 @@ mod search;
 /// Both sides against trying every flow of tiny universes.
 #[cfg(test)]
 mod tests;
+/// All that a changed rule speaks of, with exceptions.
+mod wide;
 
-pub use region::{Party, Service};
+pub use region::{Except, Party, Service};
 
 /// Regions that are looked for in one component and one kind of change.
 const REGIONS: usize = 48;
@@ -96,12 +100,12 @@ pub enum What {
     Terms,
     /// Cilium computes no policy for the subjects any more, since rules exclude each other.
     Broken,
-    /// Cilium computes a policy for the subjects again.
-    Mended,
-    /// The subjects come into default deny: what no rule matches is dropped from now on.
-    Isolated,
     /// The flows are dropped from now on.
     Denied,
+    /// The subjects come into default deny: what no rule matches is dropped from now on.
+    Isolated,
+    /// Cilium computes a policy for the subjects again.
+    Mended,
 }
 
 impl What {
@@ -114,7 +118,7 @@ impl What {
     }
 }
 
-/// A set of flows that all change in one way: every subject with every peer on every service.
+/// A set of flows that all change in one way: every subject with every peer on every service, but for exceptions.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// In which way.
@@ -127,6 +131,10 @@ pub struct Change {
     pub peers: Vec<Party>,
     /// Protocols and ports.
     pub services: Vec<Service>,
+    /// Flows of these that stay as they are.
+    pub except: Vec<Except>,
+    /// Whether other flows of these stay as they are as well, since other rules decide them as before.
+    pub partly: bool,
     /// One of the flows.
     pub example: Example,
     /// Rules that only the old side has and that have a part in it, as ids of that side.

@@ -29,7 +29,17 @@ fn shown(found: &Difference) -> Vec<String> {
         if one.what.of_subjects() {
             format!("{what} {subjects}")
         } else {
-            format!("{what} {subjects} | {peers} | {services}")
+            let except: Vec<_> = one
+                .except
+                .iter()
+                .map(|each| each.show(one.direction))
+                .collect();
+            let except = if except.is_empty() {
+                String::new()
+            } else {
+                format!(" | except {}", except.join("; "))
+            };
+            format!("{what} {subjects} | {peers} | {services}{except}")
         }
     });
     each.collect()

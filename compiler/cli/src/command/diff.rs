@@ -56,8 +56,10 @@ pub(crate) fn run(args: &Diff) -> Result<Exit, Error> {
         total: Duration::from_secs(args.deadline),
         ..Options::default()
     };
-    let difference = diff::compare(&old.rules, &new.rules, &new.settings, &options);
-    let affected = new.has_inventory.then(|| affected::find(&new, &difference));
+    let mut difference = diff::compare(&old.rules, &new.rules, &new.settings, &options);
+    let affected = new
+        .has_inventory
+        .then(|| affected::find(&new, &mut difference));
     let found = Found {
         names: [&args.old, &args.new],
         fronts: [&old, &new],

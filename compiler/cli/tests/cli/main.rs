@@ -25,6 +25,8 @@ mod graph;
 mod hostile;
 /// The examples on the pages that explain diagnostics.
 mod pages;
+/// What reviewers of pull requests read.
+mod reviews;
 /// Runs the binary.
 mod support;
 /// A cluster of some size, whatever the number of threads.

@@ -200,7 +200,7 @@ fn cells(
             cuts.iter()
                 .map(|cut| cut.clone().signed(frame, node, &values)),
         );
-        let fewest = search.fewest(other, &facts)?;
+        let fewest = search.fewest(&[other], &facts)?;
         goals.push(search.block(&fewest));
         let Some(judged) = search.judge(&values)? else {
             return Err("an example's subject has no policy".to_owned());

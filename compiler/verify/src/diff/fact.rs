@@ -131,6 +131,30 @@ impl Fact {
         }
     }
 
+    /// Whether it narrows a set without cutting something out of its middle.
+    pub(super) const fn is_plain(&self) -> bool {
+        matches!(
+            self,
+            Self::AtMost(..)
+                | Self::Prefix(..)
+                | Self::Protocol(_, true)
+                | Self::Name(_, true)
+                | Self::Named(_, true)
+        )
+    }
+
+    /// Whether it is about the peer.
+    pub(super) const fn is_of_peer(&self) -> bool {
+        matches!(
+            self,
+            Self::Kinds(Seat::Second, _)
+                | Self::Label(Seat::Second, ..)
+                | Self::Node(Seat::Second, ..)
+                | Self::Prefix(..)
+                | Self::Name(..)
+        )
+    }
+
     /// Whether it is about the subject.
     pub(super) const fn is_of_subject(&self) -> bool {
         matches!(
@@ -277,6 +301,29 @@ pub(super) fn of_peer(context: &Context<'_>, frame: &Frame, id: policyc_ir::Peer
         }
         None => Vec::new(),
     }
+}
+
+/// The facts of one of several peers. Where it is nothing but some kinds of parties, those of the others like it go with
+/// it: `world` is one word for several.
+pub(super) fn with_siblings(
+    context: &Context<'_>,
+    frame: &Frame,
+    peers: &[policyc_ir::PeerId],
+    facts: Vec<Fact>,
+) -> Vec<Fact> {
+    let only_kinds = |facts: &[Fact]| match facts {
+        [Fact::Kinds(Seat::Second, kinds)] => Some(*kinds),
+        _ => None,
+    };
+    let Some(own) = only_kinds(&facts) else {
+        return facts;
+    };
+    let others = peers.iter().map(|id| of_peer(context, frame, *id));
+    let all = others.filter_map(|facts| only_kinds(&facts));
+    vec![Fact::Kinds(
+        Seat::Second,
+        all.fold(own, |all, kinds| all | kinds),
+    )]
 }
 
 /// The facts a service is selected by.

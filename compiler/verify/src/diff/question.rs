@@ -84,6 +84,14 @@ impl Question {
         }
     }
 
+    /// What a side says.
+    pub(super) const fn says(&self, version: Version) -> &Says {
+        match version {
+            Version::Old => &self.old,
+            Version::New => &self.new,
+        }
+    }
+
     /// "The subject has a policy on both sides, and some changed rule selects it."
     pub(super) fn judged(&self) -> Term {
         let conflict = self.old.conflict.clone().or(self.new.conflict.clone());

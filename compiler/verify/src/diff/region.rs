@@ -64,6 +64,35 @@ pub(super) struct Region {
     pub(super) service: Service,
 }
 
+/// Flows of a set that do not change with the others: those that meet all that is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Except {
+    /// Whose policy it is; any subject of the set if not given.
+    pub subject: Option<Party>,
+    /// The other end.
+    pub peer: Option<Party>,
+    /// Protocols and ports.
+    pub service: Option<Service>,
+}
+
+impl Except {
+    /// The flows of a set of which some more facts hold.
+    pub(super) fn new(set: &[Fact], facts: &[Fact], node: bool, cluster: &Arc<str>) -> Self {
+        let all: Vec<_> = set.iter().chain(facts).cloned().collect();
+        let Region {
+            subject,
+            peer,
+            service,
+        } = Region::new(&all, node, cluster);
+        let has = |of: fn(&Fact) -> bool| facts.iter().any(of);
+        Self {
+            subject: has(Fact::is_of_subject).then_some(subject),
+            peer: has(Fact::is_of_peer).then_some(peer),
+            service: has(|fact| !fact.is_of_subject() && !fact.is_of_peer()).then_some(service),
+        }
+    }
+}
+
 impl Region {
     /// The flows of which all facts hold.
     pub(super) fn new(facts: &[Fact], node: bool, cluster: &Arc<str>) -> Self {
@@ -283,6 +312,7 @@ fn is_alike(left: &Change, right: &Change) -> bool {
         && left.subjects == right.subjects
         && left.peers == right.peers
         && left.services == right.services
+        && (&left.except, left.partly) == (&right.except, right.partly)
         && (left.what != What::Terms || asks(left) == asks(right))
 }
 

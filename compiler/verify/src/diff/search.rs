@@ -9,14 +9,16 @@ use std::collections::BTreeMap;
 use policyc_ir::RuleId;
 use policyc_ir::model::{Reason, Verdict};
 use policyc_ir::port::Ports;
-use policyc_ir::rule::{Direction, Peers, Rule, Services};
+use policyc_ir::rule::{Peers, Rule, Services};
 
 use super::asks::Asks;
 use super::component::{Component, Context, Found};
 use super::fact::{self, Fact};
+use super::goal::goal;
 use super::joint::Version;
 use super::question::Question;
 use super::region::Region;
+use super::wide::Wide;
 use super::{Change, Example, REGIONS, Told, What};
 use crate::encode::{Encoded, Seat, matching};
 use crate::replay::{Judgement, Stage};
@@ -85,6 +87,7 @@ impl<'a> Search<'a> {
         let same = self.solver.literal(&certain.clone().negate());
         let mut goals = vec![self.solver.literal(whole)];
         let mut regions: Vec<(Vec<Fact>, Change)> = Vec::new();
+        let mut wide = Wide::default();
         while let Some(values) = self.example(&goals)? {
             if regions.len() >= REGIONS {
                 found.more = true;
@@ -94,20 +97,24 @@ impl<'a> Search<'a> {
             if what.of_subjects() {
                 facts.retain(Fact::is_of_subject);
             }
-            let fewest = self.fewest(same, &facts)?;
-            goals.push(self.block(&fewest));
-            match self.judge(&values)? {
-                Some(judged) if confirms(what, &judged) => {
-                    let change = self.change(what, &fewest, &judged, &values);
-                    regions.push((fewest, change));
-                }
-                judged => {
-                    found
-                        .faults
-                        .push(unconfirmed(self.component.direction, judged));
-                    break;
-                }
+            let fewest = self.fewest(&[same], &facts)?;
+            let Some(judged) = self.judge(&values)?.filter(|one| confirms(what, one)) else {
+                let flow = witness::decode(&self.question.frame, &values)?;
+                let flow = flow.show(self.component.direction);
+                let fault = format!("the model does not confirm that {flow} is judged otherwise");
+                found.faults.push(fault);
+                break;
+            };
+            let mut region = (fewest, Vec::new(), false);
+            if !what.of_subjects() {
+                region = self.widen(&mut wide, certain, &values, region.0)?;
             }
+            let (facts, except, partly) = region;
+            goals.push(self.block(&facts));
+            let mut change = self.change(what, &facts, &judged, &values);
+            change.except = except;
+            change.partly = partly;
+            regions.push((facts, change));
         }
         found.changes.extend(self.needed(whole, regions)?);
         Ok(())
@@ -171,7 +178,7 @@ impl<'a> Search<'a> {
         ports
     }
 
-    fn check(&mut self, literals: &[Literal]) -> Result<bool, String> {
+    pub(super) fn check(&mut self, literals: &[Literal]) -> Result<bool, String> {
         self.questions += 1;
         match self.solver.check(literals) {
             Answer::Sat => Ok(true),
@@ -184,7 +191,7 @@ impl<'a> Search<'a> {
         self.solver.literal(term)
     }
 
-    fn literal(&mut self, fact: &Fact) -> Literal {
+    pub(super) fn literal(&mut self, fact: &Fact) -> Literal {
         if let Some(known) = self.literals.get(fact) {
             return *known;
         }
@@ -228,7 +235,7 @@ impl<'a> Search<'a> {
     }
 
     /// The facts by which a rule selects a flow.
-    fn spoken(&self, rule: &Rule, values: &Assignment, matches: bool) -> Vec<Fact> {
+    pub(super) fn spoken(&self, rule: &Rule, values: &Assignment, matches: bool) -> Vec<Fact> {
         let (context, frame) = (self.context, &self.question.frame);
         let mut facts = fact::of_subject(context, rule);
         if !matches {
@@ -240,10 +247,13 @@ impl<'a> Search<'a> {
                 let one = Peers::Of(vec![**id]);
                 matching::peers(frame, peer, &context.joint.rules, &one).eval(values)
             });
-            facts.extend(
-                fits.into_iter()
-                    .flat_map(|id| fact::of_peer(context, frame, *id)),
-            );
+            let fits = fits.map(|id| fact::of_peer(context, frame, *id));
+            facts.extend(fact::with_siblings(
+                context,
+                frame,
+                list,
+                fits.unwrap_or_default(),
+            ));
         }
         if let Services::Of(list) = &rule.services {
             let fits = list.iter().find(|l4| {
@@ -255,18 +265,22 @@ impl<'a> Search<'a> {
         facts
     }
 
-    /// The fewest of the facts that go together with no flow of `other`, the first ones if there is a choice.
-    pub(super) fn fewest(&mut self, other: Literal, facts: &[Fact]) -> Result<Vec<Fact>, String> {
+    /// The fewest of the facts that go together with no flow for which all of `other` hold, the first ones if there is a choice.
+    pub(super) fn fewest(
+        &mut self,
+        other: &[Literal],
+        facts: &[Fact],
+    ) -> Result<Vec<Fact>, String> {
         let all: Vec<_> = facts
             .iter()
             .map(|fact| (fact.clone(), self.literal(fact)))
             .collect();
-        let mut assumed = vec![other];
+        let mut assumed = other.to_vec();
         assumed.extend(all.iter().map(|(_, literal)| *literal));
         if self.check(&assumed)? {
             return Err("the facts of an example do not explain it".to_owned());
         }
-        let found = self.explain(&mut vec![other], false, &all)?;
+        let found = self.explain(&mut other.to_vec(), false, &all)?;
         Ok(found.into_iter().map(|(fact, _)| fact).collect())
     }
 
@@ -342,6 +356,8 @@ impl<'a> Search<'a> {
             },
             removed,
             added,
+            except: Vec::new(),
+            partly: false,
         }
     }
 
@@ -378,41 +394,6 @@ impl<'a> Search<'a> {
     }
 }
 
-/// "Some flow changes in this way", and what must be certain of the subjects or flows of a region.
-fn goal(question: &Question, what: What) -> (Term, Term) {
-    let (old, new) = (&question.old, &question.new);
-    let opposite = |from: &Term, to: &Term| from.clone().negate().and(to.clone());
-    let judged = || question.judged();
-    // What no rule speaks of changes with default deny: subjects are named once for all of it.
-    let opens = judged().and(opposite(&new.enforced, &old.enforced));
-    let isolates = judged().and(opposite(&old.enforced, &new.enforced));
-    let allowed = judged().and(opposite(&old.passes, &new.passes));
-    let denied = judged().and(opposite(&new.passes, &old.passes));
-    let opened = opens.clone().and(old.matched.clone().negate());
-    let isolated = isolates.clone().and(new.matched.clone().negate());
-    match what {
-        What::Opened => (allowed.and(opened), opens),
-        What::Isolated => (denied.and(isolated), isolates),
-        What::Allowed => {
-            let rest = allowed.clone().and(opened.negate());
-            (rest, allowed)
-        }
-        What::Denied => {
-            let rest = denied.clone().and(isolated.negate());
-            (rest, denied)
-        }
-        What::Broken => {
-            let broken = opposite(&old.conflict, &new.conflict).and(question.scope.clone());
-            (broken.clone(), broken)
-        }
-        What::Mended => {
-            let mended = opposite(&new.conflict, &old.conflict).and(question.scope.clone());
-            (mended.clone(), mended)
-        }
-        What::Terms => (Term::Const(false), Term::Const(false)),
-    }
-}
-
 /// Whether the model says of both sides what the solver says.
 fn confirms(what: What, judged: &Judged) -> bool {
     let (before, after) = (&judged.before.verdict, &judged.after.verdict);
@@ -424,12 +405,4 @@ fn confirms(what: What, judged: &Judged) -> bool {
         What::Mended => conflict(before) && !conflict(after),
         What::Terms => before.allowed && after.allowed,
     }
-}
-
-fn unconfirmed(direction: Direction, judged: Option<Judged>) -> String {
-    let flow = judged.map_or_else(
-        || "a flow without a policy".to_owned(),
-        |judged| judged.witness.show(direction),
-    );
-    format!("the model does not confirm that {flow} is judged otherwise")
 }

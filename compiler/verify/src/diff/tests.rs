@@ -10,7 +10,7 @@ use policyc_ir::universe::{Identity, Universe};
 use proptest::prelude::*;
 
 use super::region::tests::{has_party, has_service};
-use super::{Change, Difference, What, compare};
+use super::{Change, Difference, Except, What, compare};
 use crate::Options;
 use crate::tiny::{
     Draft, build, demanding, direction, draft, flows, leveled, of_nodes, outcomes, settings,
@@ -47,8 +47,11 @@ fn difference(sets: &[RuleSet; 2]) -> Difference {
     difference
 }
 
-/// Whether a flow is one of a change.
-fn is_in(change: &Change, universe: &Universe, flow: &Flow) -> bool {
+/// Whether a flow may be one of a change; `surely`: whether it is.
+fn is_in(change: &Change, universe: &Universe, flow: &Flow, surely: bool) -> bool {
+    if surely && change.partly {
+        return false;
+    }
     let subject = universe.endpoint(flow.subject).unwrap();
     let peer = universe.identity(flow.peer).unwrap();
     let own = Identity {
@@ -70,7 +73,16 @@ fn is_in(change: &Change, universe: &Universe, flow: &Flow) -> bool {
         }
         Direction::Egress => universe.named_port(flow.peer, &name.into(), flow.protocol),
     };
-    change.subjects.iter().any(|party| has_party(party, &own))
+    let excepted = |except: &Except| {
+        let subject = except.subject.as_ref();
+        let peers = except.peer.as_ref();
+        let service = except.service.as_ref();
+        subject.is_none_or(|party| has_party(party, &own))
+            && peers.is_none_or(|party| has_party(party, peer))
+            && service.is_none_or(|one| has_service(one, flow, &named))
+    };
+    !change.except.iter().any(excepted)
+        && change.subjects.iter().any(|party| has_party(party, &own))
         && change.peers.iter().any(|party| has_party(party, peer))
         && change
             .services
@@ -94,19 +106,22 @@ fn explains(sets: &[RuleSet; 2], universe: &Universe, direction: Direction, foun
             direction,
             |flow| {
                 let (before, after) = (old.eval(flow), new.eval(flow));
-                let within = |what: &[What]| {
+                let found_in = |what: &[What], surely| {
                     let mut changes = found.changes.iter();
-                    changes.any(|one| what.contains(&one.what) && is_in(one, universe, flow))
+                    changes
+                        .any(|one| what.contains(&one.what) && is_in(one, universe, flow, surely))
                 };
+                let within = |what: &[What]| found_in(what, true);
+                let maybe = |what: &[What]| found_in(what, false);
                 let texts = || format!("{:#?}", found.changes);
                 match (before.allowed, after.allowed) {
                     (false, true) => assert!(
-                        within(&[What::Allowed, What::Opened, What::Mended]),
+                        maybe(&[What::Allowed, What::Opened, What::Mended]),
                         "{flow:?} is allowed, which nothing says: {}",
                         texts()
                     ),
                     (true, false) => assert!(
-                        within(&[What::Denied, What::Isolated, What::Broken]),
+                        maybe(&[What::Denied, What::Isolated, What::Broken]),
                         "{flow:?} is denied, which nothing says: {}",
                         texts()
                     ),
@@ -137,13 +152,13 @@ fn agrees(pair: &(Vec<Draft>, Vec<Draft>), direction: Direction) {
     let [old, new] = &sets;
     let same = outcomes(old, &universes, direction) == outcomes(new, &universes, direction);
     assert_eq!(found.is_equal(), same, "{found:?}");
-    for universe in universes.iter().step_by(3) {
+    for universe in universes.iter().step_by(7) {
         explains(&sets, universe, direction, &found);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn equal_is_said_exactly_where_no_flow_differs(pair in pair(draft()), direction in direction()) {
@@ -166,14 +181,13 @@ proptest! {
         let sets = sets(&pair, direction);
         let found = difference(&sets);
         let universes = universes();
-        let [old, new] = &sets;
-        let same = outcomes(old, &universes, direction) == outcomes(new, &universes, direction);
+        let [old, new] = sets.each_ref().map(|set| outcomes(set, &universes, direction));
+        let same = old == new;
         prop_assert!(same || !found.is_equal(), "a difference is missed");
-        let exact = found.changes.iter().all(|change| change.what != What::Terms);
-        prop_assert!(!same || found.changes.is_empty() || !exact, "{:?}", found);
-        let conflict = [old, new].iter().any(|set| {
-            outcomes(set, &universes, direction).iter().any(|(conflict, ..)| *conflict)
-        });
+        // Requests are compared as they are written, so other terms may come to the same.
+        let terms = found.changes.iter().all(|change| change.what == What::Terms);
+        prop_assert!(!same || terms, "{:?}", found);
+        let conflict = old.iter().chain(&new).any(|(conflict, ..)| *conflict);
         // How a range from a name is split up depends on its number, so what is merged with one stays open.
         let named = found.undecided.iter().all(|why| why.contains("from a named port"));
         prop_assert!(conflict || named, "{:?}", found.undecided);

@@ -24,16 +24,30 @@ pub(super) struct Pods {
     pub(super) names: Vec<String>,
 }
 
-/// Looks for the pods of each change.
-pub(super) fn find(front: &Front, difference: &Difference) -> Vec<Affected> {
+impl Affected {
+    /// Whether the change is about no flow of the pods that there are.
+    fn is_idle(&self, change: &Change) -> bool {
+        let only_pods = change.peers.iter().all(Party::is_pods);
+        let peers = self.peers.as_ref().filter(|_| only_pods);
+        self.subjects.count == 0 || peers.is_some_and(|peers| peers.count == 0)
+    }
+}
+
+/// Looks for the pods of each change, and puts changes last that are about no pod at present.
+pub(super) fn find(front: &Front, difference: &mut Difference) -> Vec<Affected> {
     let universe = front.universe(&front.settings, None);
     let namespace = Key::new(Source::K8s, NAMESPACE);
     let pods = universe.endpoints().iter();
     let pods = pods.filter(|one| !one.host && one.labels.get(&namespace).is_some());
     let mut pods: Vec<_> = pods.map(|one| (&*one.name, &one.labels)).collect();
     pods.sort_by_key(|(name, _)| *name);
-    let changes = difference.changes.iter();
-    changes.map(|change| of(change, &pods)).collect()
+    let changes = std::mem::take(&mut difference.changes).into_iter();
+    let pairs = changes.map(|change| (of(&change, &pods), change));
+    let (idle, other): (Vec<_>, Vec<_>) =
+        pairs.partition(|(affected, change)| affected.is_idle(change));
+    let (affected, changes) = other.into_iter().chain(idle).unzip();
+    difference.changes = changes;
+    affected
 }
 
 fn of(change: &Change, pods: &[(&str, &Labels)]) -> Affected {

@@ -52,6 +52,9 @@ fn one(out: &mut String, found: &Found<'_>, at: usize, change: &Change) {
             line(words::end(change), &peer);
         }
         line("on", &words::each(&change.services).join(", "));
+        for except in words::exceptions(change) {
+            line("except", &except);
+        }
     }
     for (name, front, rules) in found.rules(change) {
         for id in rules.iter().take(RULES) {

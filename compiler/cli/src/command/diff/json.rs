@@ -48,6 +48,8 @@ fn one(found: &Found<'_>, change: &Change, affected: Option<&Affected>) -> Value
         "subjects": words::each(&change.subjects),
         "peers": flows.then(|| words::each(&change.peers)),
         "services": flows.then(|| words::each(&change.services)),
+        "except": flows.then(|| words::listed(change)),
+        "partly": change.partly,
         "removed": rules(old, &change.removed),
         "added": rules(new, &change.added),
         "example": {

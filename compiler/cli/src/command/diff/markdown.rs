@@ -62,6 +62,9 @@ fn one(out: &mut String, found: &Found<'_>, at: usize, change: &Change) {
             "- on {}",
             code(&words::each(&change.services).join(", "))
         );
+        for except in words::exceptions(change) {
+            let _ = writeln!(out, "- except {}", code(&except));
+        }
     }
     for (name, front, rules) in found.rules(change) {
         for id in rules.iter().take(RULES) {

@@ -95,6 +95,20 @@ pub(super) fn each<T: ToString>(items: &[T]) -> Vec<String> {
     items.iter().map(ToString::to_string).collect()
 }
 
+/// What stays as it is.
+pub(super) fn exceptions(change: &Change) -> Vec<String> {
+    let rest = change
+        .partly
+        .then(|| "what other rules decide as before".to_owned());
+    listed(change).into_iter().chain(rest).collect()
+}
+
+/// Exceptions by name.
+pub(super) fn listed(change: &Change) -> Vec<String> {
+    let each = change.except.iter();
+    each.map(|one| one.show(change.direction)).collect()
+}
+
 /// `cnp shop/web spec.ingress[0] (policies/web.yaml:12)`.
 pub(super) fn rule(front: &Front, id: RuleId) -> String {
     let name = front.rules.name(id);

@@ -4,8 +4,9 @@ use std::fmt;
 
 use policyc_ir::label::{CLUSTER, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT};
 use policyc_ir::port::Protocol;
+use policyc_ir::rule::Direction;
 
-use super::{Asked, Party, Service};
+use super::{Asked, Except, Party, Service};
 use crate::algebra::kind::Kind;
 use crate::algebra::values::Values;
 
@@ -195,6 +196,25 @@ fn listed(items: &[String], word: &str) -> String {
         None => String::new(),
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} {word} {last}", rest.join(", ")),
+    }
+}
+
+impl Except {
+    /// `from pods with app=web on tcp/80`, given the direction.
+    pub fn show(&self, direction: Direction) -> String {
+        let (own, other) = match direction {
+            Direction::Ingress => ("to", "from"),
+            Direction::Egress => ("from", "to"),
+        };
+        let parts = [
+            self.peer.as_ref().map(|peer| format!("{other} {peer}")),
+            self.subject
+                .as_ref()
+                .map(|subject| format!("{own} {subject}")),
+            self.service.as_ref().map(|service| format!("on {service}")),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        parts.join(" ")
     }
 }
 
