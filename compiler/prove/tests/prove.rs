@@ -91,7 +91,8 @@ fn every_damaged_entry_is_found() {
             let faults = built.prove(&damaged).unwrap_err();
             let what = format!("{kind:?} at {at}: {faults:?}");
             assert!(faults[0].contains("gress of `shop/"), "{what}");
-            assert!(faults[0].contains("the policies "), "{what}");
+            let of_service = faults[0].contains(" is not decided as its backends are ");
+            assert!(of_service || faults[0].contains("the policies "), "{what}");
             // The solver comes to the same.
             assert!(
                 !faults.iter().any(|fault| fault.contains("solver")),
@@ -136,6 +137,9 @@ fn damaged_records_are_found() {
         turned.arena[at] = u8::from(denied);
         turned.arena[at + 1] = if denied { 0 } else { 4 };
         let faults = built.prove(&turned).unwrap_err();
+        if faults[0].contains(" is not decided as its backends are ") {
+            continue;
+        }
         let (says, means) = if denied {
             ("allow", "deny")
         } else {
