@@ -168,7 +168,7 @@ impl Choice {
     }
 
     /// What follows from the answers; `None` if it depends on which backend is chosen.
-    pub(crate) fn expected(&self, answers: &[[bool; 2]]) -> Option<Expected> {
+    pub(crate) fn expected(answers: &[[bool; 2]]) -> Option<Expected> {
         let Some([egress, ingress]) = answers.first().copied() else {
             return Some(Expected::Nobody);
         };

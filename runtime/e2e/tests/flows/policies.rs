@@ -43,7 +43,7 @@ pub(crate) fn policies(numbers: &mut Numbers) -> String {
     for at in 0..6 {
         let subject = numbers.choose(&SUBJECTS);
         let mut rules = String::new();
-        for _ in 0..1 + numbers.below::<u64>(2) {
+        for _ in 0..=numbers.below::<u64>(2) {
             // Allows more often than denies, or there would be little to see.
             let deny = if numbers.once_in(4) { "Deny" } else { "" };
             let (direction, side) = *numbers.choose(&[("ingress", "from"), ("egress", "to")]);
