@@ -148,6 +148,7 @@ codes! {
     PORT_NOTATION 1014 "W" "port-notation" Warning "0.1.0" "a port in octal or with separators";
     UNLISTED_DIRECTION 1015 "W" "unlisted-direction" Warning "0.1.0" "NetworkPolicy rules in a direction that `policyTypes` leaves out";
     DENY_ONLY 1016 "W" "deny-only-default-deny" Note "0.1.0" "denies alone also switch on default deny";
+    MIXED_SERVICE 1020 "W" "mixed-service" Warning "0.1.0" "a service whose backends a policy tells apart";
     SETTING_BESIDE 1030 "W" "setting-beside-policies" Note "0.1.0" "a cluster setting that decides about packets beside policies";
     POLICY_MAP_PRESSURE 1040 "W" "policy-map-pressure" Warning "0.1.0" "an endpoint whose entries nearly fill Cilium's policy map";
     AUTH_NEVER_GIVEN 1042 "W" "authentication-never-given" Warning "0.1.0" "a rule that demands authentication, which policyd cannot give";

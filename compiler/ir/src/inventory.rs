@@ -71,6 +71,34 @@ pub struct Service {
     pub selector: Option<Pairs>,
     /// Addresses listed for it.
     pub backends: Vec<IpAddr>,
+    /// Its own addresses: none if it is headless.
+    pub addresses: Vec<IpAddr>,
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// Its backends as they are listed, with the ports they take.
+    pub slices: Vec<Slice>,
+    /// Where it was written.
+    pub span: Option<Span>,
+}
+
+/// A port of a service, or of what stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    /// By which a service's port and a backend's belong together; empty for the only one.
+    pub name: Arc<str>,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its number.
+    pub number: u16,
+}
+
+/// Backends that take the same ports.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// Their addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Their ports.
+    pub ports: Vec<ServicePort>,
 }
 
 /// A node.
@@ -179,7 +207,9 @@ impl Inventory {
             tree::Object::Backends(backends) => {
                 self.add_backends(document, backends, diagnostics);
             }
-            tree::Object::Service(service) => self.add_service(name, document, service),
+            tree::Object::Service(service) => {
+                self.add_service(name, document, service, diagnostics);
+            }
             tree::Object::ConfigMap(data) if &*name == DNS_CACHE => {
                 self.learn_names(data, diagnostics);
             }

@@ -13,6 +13,8 @@ pub mod cidr;
 pub mod explain;
 /// DNS names and patterns.
 pub mod fqdn;
+/// Services as pods address them.
+pub mod frontend;
 /// ICMP message types by name.
 pub mod icmp;
 /// Typed indexes into the tables of this crate.

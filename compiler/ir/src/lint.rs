@@ -5,11 +5,14 @@
 
 /// What a policy matches in an inventory.
 mod matched;
+/// Services whose backends a policy tells apart.
+mod mixed;
 /// What an inventory makes of policies that Cilium accepts.
 mod resolved;
 /// What a policy's text says.
 mod written;
 
 pub use matched::matched;
+pub use mixed::mixed;
 pub use resolved::{conflict, conflicts, open_services};
 pub use written::written;

@@ -50,7 +50,7 @@ pub(crate) fn assemble(
     judged: &[Judged],
 ) -> Result<Image, LimitError> {
     let mut pool = Pool::new();
-    let mut records = Records::new(model);
+    let mut records = Records::new();
     let mut rows: BTreeMap<[u32; 5], usize> = BTreeMap::new();
     let mut images: Vec<[u32; 5]> = Vec::new();
     let mut of_table = Vec::with_capacity(judged.len());
@@ -65,7 +65,7 @@ pub(crate) fn assemble(
     let records_at = pool.append(records.bytes());
     let images_at = pool.append(images.iter().flat_map(image_bytes).collect());
     let bytes = pool.finish(&Header {
-        identities: model.universe().identities().len(),
+        identities: model.universe().identities().len() + target.services.len(),
         records_at,
         records: records.len(),
         images_at,
@@ -89,12 +89,14 @@ pub(crate) fn assemble(
         images: narrow(images.len()),
         records: narrow(records.len()),
         identities: narrow(model.universe().identities().len()),
+        services: narrow(target.services.len()),
         bytes: narrow(bytes.len()),
         checked: 0,
     };
     Ok(Image {
         endpoints: endpoints.collect(),
         ipcache: Vec::new(),
+        services: Vec::new(),
         arena: bytes,
         logs: records.into_logs(),
         sizes,
@@ -171,13 +173,13 @@ impl Pool {
         at
     }
 
-    fn image(&mut self, table: &Judged, records: &mut Records<'_>) -> Result<[u32; 5], LimitError> {
+    fn image(&mut self, table: &Judged, records: &mut Records) -> Result<[u32; 5], LimitError> {
         if table.peer_classes > 1 << 16 || table.l4_classes > 1 << 16 {
             return Err(LimitError::Classes);
         }
         let peer_dir = self.peers(&table.peers);
         let l4_dir = self.slots(&table.slots);
-        let cells = table.cells.iter().map(|verdict| records.number(verdict));
+        let cells = table.cells.iter().map(|decision| records.number(decision));
         let cells = cells
             .collect::<Option<Vec<u16>>>()
             .ok_or(LimitError::Records)?;

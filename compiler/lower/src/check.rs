@@ -4,12 +4,13 @@
 //! both ends of every interval of every protocol between two cut points (all port constants of the policy, found
 //! here anew), up to a budget; beyond it, identities are taken one per class of equal peers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy_abi::arena::{Read, record};
 use policy_abi::reason::Reason;
 use policy_abi::{lookup, proto};
 use policyc_diag::{Diagnostic, codes};
+use policyc_ir::frontend::{self, Frontend};
 use policyc_ir::ids::IdentityId;
 use policyc_ir::model::Model;
 use policyc_ir::port::{Ports, Protocol};
@@ -19,7 +20,7 @@ use rayon::prelude::*;
 use crate::classes::{self, Judged};
 use crate::image::Image;
 use crate::records::Record;
-use crate::{Distinct, Key};
+use crate::{Distinct, Key, services};
 
 /// Questions per table before identities are sampled.
 const BUDGET: usize = 200_000;
@@ -30,6 +31,7 @@ pub(crate) fn check(
     image: &Image,
     distinct: &Distinct<'_>,
     judged: &[Judged],
+    services: &[Frontend],
 ) -> Result<u64, Vec<Diagnostic>> {
     let offsets: BTreeSet<(usize, u32)> = image
         .endpoints
@@ -37,13 +39,15 @@ pub(crate) fn check(
         .zip(&distinct.by_endpoint)
         .flat_map(|(bound, [ingress, egress])| [(*ingress, bound.ingress), (*egress, bound.egress)])
         .collect();
-    let checked: Vec<_> = offsets
+    let checked: Vec<Result<u64, Box<Diagnostic>>> = offsets
         .into_par_iter()
         .map(|(table, offset)| {
             let key = distinct.keys.get(table).zip(judged.get(table));
-            key.map_or(Ok(0), |(key, judged)| {
-                table_agrees(model, image, key, judged, offset)
-            })
+            let Some(((key, judged), nodes)) = key.zip(distinct.nodes.get(table)) else {
+                return Ok(0);
+            };
+            let asked = table_agrees(model, image, key, judged, offset)?;
+            Ok(asked + services_agree(model, image, (key, nodes), services, offset)?)
         })
         .collect();
     let mut total = 0;
@@ -69,7 +73,9 @@ fn table_agrees(
     offset: u32,
 ) -> Result<u64, Box<Diagnostic>> {
     let points = points(model, key);
-    let identities = sample(judged, points.len());
+    let known = model.universe().identities().len();
+    let known = judged.peers.get(..known).unwrap_or(&judged.peers);
+    let identities = sample(known, points.len());
     for identity in &identities {
         for (protocol, port) in &points {
             let wanted = classes::verdict(model, key, *identity, *protocol, *port);
@@ -80,6 +86,36 @@ fn table_agrees(
         }
     }
     Ok((identities.len() * points.len()) as u64)
+}
+
+/// Compares what a table says about services with what the model says about their backends: at the services' own ports,
+/// and up to the budget at all others where something could change.
+fn services_agree(
+    model: &Model<'_>,
+    image: &Image,
+    (key, nodes): (&Key<'_>, &frontend::Nodes),
+    services: &[Frontend],
+    offset: u32,
+) -> Result<u64, Box<Diagnostic>> {
+    let points = points(model, key);
+    let first = model.universe().identities().len();
+    let mut known: BTreeMap<&frontend::Ports, services::Wanted<'_>> = BTreeMap::new();
+    let mut asked = 0;
+    for (at, service) in services.iter().enumerate() {
+        let wanted = known
+            .entry(&service.ports)
+            .or_insert_with(|| services::wanted(model, key, &service.ports, &points, nodes));
+        let identity = IdentityId(services::identity(first, at));
+        let more = if asked <= BUDGET { &points[..] } else { &[] };
+        for (protocol, port) in service.ports.keys().chain(more) {
+            let wanted = wanted.decision(*protocol, *port);
+            if read(image, offset, identity, *protocol, *port) != Some(wanted) {
+                return Err(Box::new(disagreement(identity, *protocol, *port)));
+            }
+            asked += 1;
+        }
+    }
+    Ok(asked as u64)
 }
 
 /// The record that the datapath would find.
@@ -167,13 +203,13 @@ fn block_bounds(first: u16, last: u16) -> Vec<u16> {
 }
 
 /// All identities, or the first and the last of each class where that would be too many questions.
-fn sample(judged: &Judged, points: usize) -> Vec<IdentityId> {
-    if judged.peers.len().saturating_mul(points) <= BUDGET {
-        return (0..judged.peers.len()).map(IdentityId::at).collect();
+fn sample(peers: &[u32], points: usize) -> Vec<IdentityId> {
+    if peers.len().saturating_mul(points) <= BUDGET {
+        return (0..peers.len()).map(IdentityId::at).collect();
     }
-    let mut first: std::collections::BTreeMap<u32, usize> = std::collections::BTreeMap::new();
+    let mut first: BTreeMap<u32, usize> = BTreeMap::new();
     let mut last = first.clone();
-    for (at, class) in judged.peers.iter().enumerate() {
+    for (at, class) in peers.iter().enumerate() {
         first.entry(*class).or_insert(at);
         last.insert(*class, at);
     }

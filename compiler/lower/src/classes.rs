@@ -10,12 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use policy_abi::proto;
+use policy_abi::reason::Reason as Cause;
 use policyc_ir::ids::{EndpointId, IdentityId, PeerId};
 use policyc_ir::model::{Enforced, Flow, Model, Verdict};
 use policyc_ir::port::{L4, Ports, Protocol};
 use policyc_ir::rule::{Direction, Peers, Rule, Services};
 
-use crate::Key;
+use crate::records::Record;
+use crate::{Key, services};
 
 /// Classes of one table, and the verdict of each pair.
 #[derive(Debug)]
@@ -28,8 +30,34 @@ pub(crate) struct Judged {
     pub(crate) slots: Vec<Vec<(u16, u32)>>,
     /// Number of layer 4 classes.
     pub(crate) l4_classes: u32,
-    /// Verdicts, row by peer class, column by layer 4 class.
-    pub(crate) cells: Vec<Verdict>,
+    /// What holds, row by peer class, column by layer 4 class.
+    pub(crate) cells: Vec<Record>,
+}
+
+impl Judged {
+    /// What holds for a peer, protocol and port.
+    pub(crate) fn decision(&self, peer: IdentityId, protocol: u8, port: u16) -> Record {
+        let slot = self.slots.get(proto::slot(protocol) as usize);
+        let l4 = slot.map_or(0, |intervals| services::class_at(intervals, port));
+        let cells = self.row(peer);
+        // Peers outside the table, of which there are none, get what no record could say.
+        let undecided = || Record::drop(Cause::InvalidTables);
+        cells.get(l4 as usize).cloned().unwrap_or_else(undecided)
+    }
+
+    /// Whether a peer is allowed at every port of every protocol.
+    pub(crate) fn is_open(&self, peer: IdentityId) -> bool {
+        let row = self.row(peer);
+        !row.is_empty() && row.iter().all(Record::passes)
+    }
+
+    fn row(&self, peer: IdentityId) -> &[Record] {
+        let class = self.peers.get(peer.index()).copied().unwrap_or(u32::MAX) as usize;
+        let width = self.l4_classes as usize;
+        let start = class.saturating_mul(width);
+        let cells = start..start.saturating_add(width);
+        self.cells.get(cells).unwrap_or_default()
+    }
 }
 
 /// Whether any rule names a port.
@@ -47,7 +75,8 @@ pub(crate) fn judge(model: &Model<'_>, key: &Key<'_>) -> Judged {
     let mut cells = Vec::with_capacity(peer_examples.len() * l4_examples.len());
     for peer in &peer_examples {
         for (protocol, port) in &l4_examples {
-            cells.push(verdict(model, key, *peer, *protocol, *port));
+            let verdict = verdict(model, key, *peer, *protocol, *port);
+            cells.push(Record::new(model, &verdict));
         }
     }
     Judged {

@@ -49,7 +49,7 @@ pub fn contents(
         ipcache: image.ipcache,
         logs: image.logs,
         rules: named.collect(),
-        identities: identities.collect(),
+        identities: identities.chain(image.services).collect(),
         nodes: universe.nodes().iter().map(ToString::to_string).collect(),
         host_identity: IdentityId::HOST.0,
         certificate: None,

@@ -11,6 +11,8 @@ pub struct Image {
     pub ipcache: Vec<Ipcache>,
     /// What records say for logs, in the order of their cookies from 1.
     pub logs: Vec<String>,
+    /// Names of the identities behind those of the universe, in order: addresses of services.
+    pub services: Vec<String>,
     /// Endpoints and their tables, in the model's order.
     pub endpoints: Vec<Bound>,
     /// How large everything is.
@@ -35,8 +37,10 @@ pub struct Sizes {
     pub images: u32,
     /// Distinct verdict records.
     pub records: u32,
-    /// Identity indexes.
+    /// Identities of the universe.
     pub identities: u32,
+    /// Addresses of services, which have identity indexes behind those.
+    pub services: u32,
     /// Bytes of all tables.
     pub bytes: u32,
     /// Cells that were compared with the model.

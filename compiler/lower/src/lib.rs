@@ -29,11 +29,14 @@ mod print;
 mod records;
 /// What the daemon does not enforce yet.
 mod refuse;
+/// Services as peers.
+mod services;
 
 use std::collections::BTreeMap;
 
 use policyc_diag::{Diagnostic, codes};
 use policyc_ir::cidr::Cidr;
+use policyc_ir::frontend::{Frontend, Nodes};
 use policyc_ir::ids::EndpointId;
 use policyc_ir::model::{Enforced, Model};
 use policyc_ir::rule::Direction;
@@ -54,6 +57,8 @@ pub struct Target {
     pub pod_ranges: Vec<Cidr>,
     /// Whether protocols other than TCP, UDP, SCTP, ICMP and ICMPv6 are judged (`enable-extended-ip-protocols`).
     pub extended_protocols: bool,
+    /// Addresses of services and what stands behind them.
+    pub services: Vec<Frontend>,
 }
 
 /// Lowers a model to the tables the datapath reads.
@@ -68,12 +73,20 @@ pub fn lower(model: &Model<'_>, target: &Target) -> Result<Image, Vec<Diagnostic
     let judged: Vec<_> = distinct
         .keys
         .par_iter()
-        .map(|key| classes::judge(model, key))
+        .zip(&distinct.nodes)
+        .map(|(key, nodes)| {
+            let mut judged = classes::judge(model, key);
+            services::extend(&mut judged, key, &target.services, nodes);
+            judged
+        })
         .collect();
     let mut image = assemble::assemble(model, target, &bound, &distinct.by_endpoint, &judged)
         .map_err(|error| limit(model, &error, &distinct, &judged))?;
-    image.ipcache = ipcache::entries(model.universe(), &target.pod_ranges);
-    image.sizes.checked = check::check(model, &image, &distinct, &judged)?;
+    image.ipcache = ipcache::entries(model.universe(), target);
+    let services = target.services.iter();
+    let services = services.map(|one| format!("service:{},address:{}", one.service, one.address));
+    image.services = services.collect();
+    image.sizes.checked = check::check(model, &image, &distinct, &judged, &target.services)?;
     Ok(image)
 }
 
@@ -90,6 +103,8 @@ pub(crate) struct Key<'a> {
 pub(crate) struct Distinct<'a> {
     pub(crate) keys: Vec<Key<'a>>,
     pub(crate) by_endpoint: Vec<[usize; 2]>,
+    /// The nodes that each is used on.
+    pub(crate) nodes: Vec<Nodes>,
 }
 
 fn distinct<'a>(model: &'a Model<'_>, bound: &[EndpointId]) -> Distinct<'a> {
@@ -98,6 +113,7 @@ fn distinct<'a>(model: &'a Model<'_>, bound: &[EndpointId]) -> Distinct<'a> {
     let mut distinct = Distinct {
         keys: Vec::new(),
         by_endpoint: Vec::new(),
+        nodes: Vec::new(),
     };
     for id in bound {
         let Some((endpoint, policy)) = model.universe().endpoint(*id).zip(model.policy_of(*id))
@@ -112,10 +128,15 @@ fn distinct<'a>(model: &'a Model<'_>, bound: &[EndpointId]) -> Distinct<'a> {
                 enforced,
                 ports: if named { &endpoint.ports } else { &NO_PORTS },
             };
-            *known.entry(key).or_insert_with(|| {
+            let at = *known.entry(key).or_insert_with(|| {
                 distinct.keys.push(key);
+                distinct.nodes.push(Nodes::new());
                 distinct.keys.len() - 1
-            })
+            });
+            if let Some(nodes) = distinct.nodes.get_mut(at) {
+                nodes.insert(endpoint.node);
+            }
+            at
         });
         distinct.by_endpoint.push(pair);
     }

@@ -14,8 +14,8 @@ pub fn print(model: &Model<'_>, lowered: &Image) -> String {
     // Writing to a `String` cannot fail.
     let _ = writeln!(
         out,
-        "tables {} bytes, {} images, {} records, {} identities, {} answers compared with the model",
-        sizes.bytes, sizes.images, sizes.records, sizes.identities, sizes.checked
+        "tables {} bytes, {} images, {} records, {} identities, {} addresses of services, {} answers compared with the model",
+        sizes.bytes, sizes.images, sizes.records, sizes.identities, sizes.services, sizes.checked
     );
     for bound in &lowered.endpoints {
         let Some(endpoint) = model.universe().endpoint(bound.endpoint) else {

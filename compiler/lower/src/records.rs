@@ -24,6 +24,22 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// A drop that no rule asks for.
+    pub(crate) const fn drop(cause: Cause) -> Self {
+        Self {
+            action: record::DENY,
+            cause,
+            rule: record::NO_RULE,
+            auth: record::AUTH_NONE,
+            log: String::new(),
+        }
+    }
+
+    /// Whether the datapath lets pass what it says this of.
+    pub(crate) fn passes(&self) -> bool {
+        self.action == record::ALLOW && self.auth == record::AUTH_NONE
+    }
+
     /// The record of a verdict. An allow that waits for a proxy's word is none.
     pub(crate) fn new(model: &Model<'_>, verdict: &Verdict) -> Self {
         let cause = match verdict.reason {
@@ -79,27 +95,18 @@ fn log(model: &Model<'_>, verdict: &Verdict) -> String {
 }
 
 /// Distinct verdict records; number 0 drops and is never given to a verdict.
-pub(crate) struct Records<'a> {
-    model: &'a Model<'a>,
+pub(crate) struct Records {
     list: Vec<(Record, u32)>,
     known: BTreeMap<Record, u16>,
     logs: Vec<String>,
     cookies: BTreeMap<String, u32>,
 }
 
-impl<'a> Records<'a> {
+impl Records {
     /// Record 0 alone.
-    pub(crate) fn new(model: &'a Model<'a>) -> Self {
-        let invalid = Record {
-            action: record::DENY,
-            cause: Cause::InvalidTables,
-            rule: record::NO_RULE,
-            auth: record::AUTH_NONE,
-            log: String::new(),
-        };
+    pub(crate) fn new() -> Self {
         Self {
-            model,
-            list: vec![(invalid, 0)],
+            list: vec![(Record::drop(Cause::InvalidTables), 0)],
             known: BTreeMap::new(),
             logs: Vec::new(),
             cookies: BTreeMap::new(),
@@ -111,10 +118,9 @@ impl<'a> Records<'a> {
         self.list.len()
     }
 
-    /// The number of a verdict's record; `None` if there are too many.
-    pub(crate) fn number(&mut self, verdict: &Verdict) -> Option<u16> {
-        let record = Record::new(self.model, verdict);
-        if let Some(number) = self.known.get(&record) {
+    /// The number of a record; `None` if there are too many.
+    pub(crate) fn number(&mut self, record: &Record) -> Option<u16> {
+        if let Some(number) = self.known.get(record) {
             return Some(*number);
         }
         let number = u16::try_from(self.list.len())
@@ -122,7 +128,7 @@ impl<'a> Records<'a> {
             .filter(|number| u32::from(*number) < RECORDS_COUNTED)?;
         let cookie = self.cookie(&record.log);
         self.list.push((record.clone(), cookie));
-        self.known.insert(record, number);
+        self.known.insert(record.clone(), number);
         Some(number)
     }
 

@@ -91,6 +91,7 @@ impl Built {
             node: node.map(str::to_owned),
             pod_ranges: vec![Cidr::parse("10.77.0.0/16").unwrap()],
             extended_protocols: false,
+            services: Vec::new(),
         };
         let resolved = Resolved::new(rules, &universe);
         let model = Model::build(&resolved, &case.settings);

@@ -17,6 +17,7 @@ use policy_abi::arena::{Read as _, record};
 use policy_abi::lookup;
 use policyc_diag::{Diagnostic, SourceMap};
 use policyc_ir::cidr::Cidr;
+use policyc_ir::frontend::{Backends, Frontend, Nodes, frontends};
 use policyc_ir::inventory::{self, Inventory};
 use policyc_ir::l7::Auth;
 use policyc_ir::model::{Flow, Model};
@@ -49,7 +50,9 @@ fn lookups_agree_with_the_model() {
     let found = std::cell::Cell::new(Found::default());
     run(2, |case| {
         let mut now = found.get();
-        with_model(&case, &case.policies, |model| compare(model, &mut now));
+        with_model(&case, &case.policies, target(), |model, target| {
+            compare(model, target, &mut now);
+        });
         found.set(now);
     });
     let found = found.get();
@@ -77,8 +80,8 @@ fn bytes_depend_neither_on_order_nor_on_threads() {
         let make = |policies: &[String], threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             pool.build().unwrap().install(|| {
-                with_model(&case, policies, |model| {
-                    let image = lower(model, &target());
+                with_model(&case, policies, target(), |model, target| {
+                    let image = lower(model, target);
                     image
                         .map(|image| (image.arena, image.endpoints, image.logs))
                         .ok()
@@ -193,18 +196,25 @@ fn build<T>(
     policies: &[String],
     cluster: String,
     settings: &Settings,
-    then: impl FnOnce(&Model<'_>) -> T,
+    mut target: Target,
+    then: impl FnOnce(&Model<'_>, &Target) -> T,
 ) -> T {
     let (policies, _) = PolicySet::admit(&parse(policies), settings);
     let (inventory, _) = Inventory::read(&parse(&[cluster]));
     let rules = normalise::normalise(&policies, &inventory, settings);
     let universe = inventory::cluster(&inventory, &rules, settings);
     let resolved = Resolved::new(&rules, &universe);
-    then(&Model::build(&resolved, settings))
+    target.services = frontends(&inventory, &universe, &target.pod_ranges);
+    then(&Model::build(&resolved, settings), &target)
 }
 
-fn with_model<T>(case: &Case, policies: &[String], then: impl FnOnce(&Model<'_>) -> T) -> T {
-    build(policies, case.cluster.yaml(), &case.settings, then)
+fn with_model<T>(
+    case: &Case,
+    policies: &[String],
+    target: Target,
+    then: impl FnOnce(&Model<'_>, &Target) -> T,
+) -> T {
+    build(policies, case.cluster.yaml(), &case.settings, target, then)
 }
 
 /// Lowers policies for pods of one namespace that differ in the label `app`.
@@ -220,13 +230,14 @@ fn lower_one(policies: &str, labels: &[String], target: &Target) -> Result<Image
         &[policies.to_owned()],
         pods,
         &Settings::default(),
-        |model| lower(model, target),
+        target.clone(),
+        lower,
     )
 }
 
 /// Compares every lookup with the model, and the addresses with the universe.
-fn compare(model: &Model<'_>, found: &mut Found) {
-    let image = match lower(model, &target()) {
+fn compare(model: &Model<'_>, target: &Target, found: &mut Found) {
+    let image = match lower(model, target) {
         Ok(image) => image,
         // Rules that exclude each other.
         Err(faults) => {
@@ -265,6 +276,73 @@ fn compare(model: &Model<'_>, found: &mut Found) {
         }
     }
     addresses(model, &image);
+    found.lookups += services(model, &image, &target.services);
+}
+
+/// A service is allowed where the model allows all its backends, and nowhere else unless it makes no difference.
+fn services(model: &Model<'_>, image: &Image, services: &[Frontend]) -> usize {
+    let mut compared = 0;
+    for bound in &image.endpoints {
+        let eval = |direction, peer, protocol, port| {
+            let flow = Flow {
+                subject: bound.endpoint,
+                direction,
+                peer,
+                protocol,
+                port,
+            };
+            let wanted = wanted(model, &flow);
+            wanted.allowed && wanted.auth == record::AUTH_NONE
+        };
+        for service in services {
+            let entry = image.ipcache.iter();
+            let mut entry = entry.filter(|entry| entry.address == service.address);
+            let peer = IdentityId(entry.next().unwrap().identity);
+            let node = model.universe().endpoint(bound.endpoint).unwrap().node;
+            let nodes = Nodes::from([node]);
+            let seen = |backends: &Backends| {
+                let all = backends.iter().flat_map(|one| one.seen_from(&nodes));
+                all.collect::<Vec<_>>()
+            };
+            let mut backends = service.ports.values().flat_map(seen);
+            let everywhere = backends.all(|(peer, _)| {
+                [1, 6, 17, 47, 58, 132].iter().all(|protocol| {
+                    let mut ports = PORTS.iter();
+                    let (way, protocol) = (Direction::Egress, Protocol(*protocol));
+                    ports.all(|port| eval(way, peer, protocol, *port))
+                })
+            });
+            for protocol in [1, 6, 17, 47, 58, 132].map(Protocol) {
+                for port in PORTS {
+                    let passes = |direction, table| {
+                        let flow = Flow {
+                            subject: bound.endpoint,
+                            direction,
+                            peer,
+                            protocol,
+                            port: *port,
+                        };
+                        let answer = answer(image, table, &flow);
+                        answer.allowed && answer.auth == record::AUTH_NONE
+                    };
+                    let unknown = eval(Direction::Ingress, IdentityId::UNKNOWN, protocol, *port);
+                    assert_eq!(passes(Direction::Ingress, bound.ingress), unknown);
+                    let passes = passes(Direction::Egress, bound.egress);
+                    match service.ports.get(&(protocol, *port)) {
+                        Some(backends) => {
+                            let allows = |(peer, port): &(IdentityId, u16)| {
+                                eval(Direction::Egress, *peer, protocol, *port)
+                            };
+                            assert_eq!(passes, seen(backends).iter().all(allows), "{service:?}");
+                        }
+                        None => assert!(!passes || everywhere, "{service:?} {protocol} {port}"),
+                    }
+                    compared += 2;
+                }
+            }
+        }
+    }
+    compared
 }
 
 /// What a record says.

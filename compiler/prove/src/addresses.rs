@@ -17,13 +17,15 @@ use policyc_ir::universe::Identity;
 use policyc_ir::{EndpointId, IdentityId};
 
 use crate::rules::is_peer;
-use crate::{Sources, fault};
+use crate::{Sources, fault, services};
 
 /// What an address is, by the inventory.
 #[derive(Debug)]
 enum Wanted<'a> {
     Pod(EndpointId),
     Node(&'a Node),
+    /// A service; its identity.
+    Service(IdentityId),
     /// Among the addresses that pods get, but no known pod's.
     Unknown,
     Outside,
@@ -58,6 +60,7 @@ fn longest(table: &BTreeMap<Cidr, Ipcache>, address: IpAddr) -> Option<Ipcache> 
 struct Known<'a> {
     pods: BTreeMap<IpAddr, (String, Option<EndpointId>)>,
     nodes: BTreeMap<IpAddr, &'a Node>,
+    services: BTreeMap<IpAddr, IdentityId>,
     api_servers: BTreeSet<IpAddr>,
     /// The node it is for; all if `None`.
     local: Option<Arc<str>>,
@@ -79,9 +82,13 @@ impl<'a> Known<'a> {
         let nodes = inventory.nodes.iter();
         let nodes = nodes.flat_map(|node| node.addresses.iter().map(move |one| (*one, node)));
         let peers = sources.rules.peers().iter();
+        let behind = sources.universe.identities().len();
+        let services = services::known(sources).into_iter().enumerate();
+        let services = services.map(|(at, one)| (one.address, IdentityId::at(behind + at)));
         Self {
             pods: pods.collect(),
             nodes: nodes.collect(),
+            services: services.collect(),
             api_servers: inventory.api_servers.iter().copied().collect(),
             local: sources.node.map(Arc::from),
             peers: peers
@@ -95,7 +102,7 @@ impl<'a> Known<'a> {
         let blocks = self.peers.iter().flat_map(|peer| peer.blocks());
         let blocks = blocks.flat_map(|(cidr, except)| std::iter::once(cidr).chain(except));
         let single = self.pods.keys().chain(self.nodes.keys());
-        let single = single.chain(&self.api_servers);
+        let single = single.chain(&self.api_servers).chain(self.services.keys());
         let single = single.map(|address| Cidr::host(*address));
         let all = [Cidr::ALL_V4, Cidr::ALL_V6];
         let prefixes = blocks.chain(table.keys()).chain(sources.pod_ranges);
@@ -108,6 +115,9 @@ impl<'a> Known<'a> {
         }
         if let Some(node) = self.nodes.get(&address) {
             return Wanted::Node(node);
+        }
+        if let Some(identity) = self.services.get(&address) {
+            return Wanted::Service(*identity);
         }
         let mut ranges = sources.pod_ranges.iter();
         if ranges.any(|range| range.contains(address)) {
@@ -127,10 +137,21 @@ impl<'a> Known<'a> {
         let universe = sources.universe;
         let index = found.map_or(IdentityId::UNKNOWN.0, |entry| entry.identity);
         let node = found.and_then(|entry| entry.node);
+        if let Wanted::Service(wanted) = self.wanted(address, sources) {
+            let right = index == wanted.0 && node.is_none();
+            return (!right).then(|| {
+                format!(
+                    "is a service's, but has identity {index} and not {}",
+                    wanted.0
+                )
+            });
+        }
         let Some(identity) = universe.identity(IdentityId(index)) else {
             return Some(format!("has identity {index}, which does not exist"));
         };
         match self.wanted(address, sources) {
+            // Told above: such identities are none of the universe.
+            Wanted::Service(_) => None,
             Wanted::Pod(id) => {
                 let Some(endpoint) = universe.endpoint(id) else {
                     return Some("is a pod's that has no identity".to_owned());

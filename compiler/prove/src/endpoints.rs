@@ -8,7 +8,7 @@ use policy_bundle::Bundle;
 use policyc_diag::Diagnostic;
 use policyc_ir::IdentityId;
 
-use crate::{Sources, fault};
+use crate::{Sources, fault, services};
 
 /// What the bundle's lists say otherwise than the sources: pods, identities, rules and nodes.
 pub(crate) fn faults(bundle: &Bundle<'_>, sources: &Sources<'_>) -> Vec<Diagnostic> {
@@ -81,8 +81,8 @@ fn lists(bundle: &Bundle<'_>, sources: &Sources<'_>) -> Vec<Diagnostic> {
             "the bundle lists other rules than the policies have",
         ),
         (
-            bundle.identities().len() == sources.universe.identities().len(),
-            "the bundle has another number of identities than the inventory",
+            services::has_all(bundle, sources),
+            "the bundle has another number of identities and services than the inventory",
         ),
         (
             bundle.nodes().eq(nodes),

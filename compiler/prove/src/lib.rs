@@ -22,6 +22,8 @@ mod decode;
 mod endpoints;
 /// What applies to an endpoint, and whom each rule matches.
 mod rules;
+/// What tables say about services.
+mod services;
 /// The same question put to a solver.
 mod solve;
 /// Every flow of every table.

@@ -11,6 +11,7 @@ use policy_abi::arena::{Read, record};
 use policy_abi::lookup;
 use policy_bundle::Bundle;
 use policyc_diag::Diagnostic;
+use policyc_ir::frontend::Nodes;
 use policyc_ir::port::Protocol;
 use policyc_ir::rule::{Action, Direction};
 use policyc_ir::universe::{Endpoint, NamedPorts, Universe};
@@ -21,7 +22,7 @@ use rayon::prelude::*;
 use crate::decide::{Applied, Wanted, decide};
 use crate::decode::{self, Rows};
 use crate::rules::{self, Matches, Stance};
-use crate::{Proof, Sources, fault, solve, terms};
+use crate::{Proof, Sources, fault, services, solve, terms};
 
 /// A table and what it must say.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +57,8 @@ pub(crate) fn compare(bundle: &Bundle<'_>, sources: &Sources<'_>) -> (Vec<Diagno
         rows: Rows::read(bundle.arena(), &images),
         cookies: bundle.logs().zip(1..).collect(),
     };
-    let compared = tables.par_iter().map(|(table, subject)| {
+    let compared = tables.par_iter().map(|(table, users)| {
+        let subject = users.subject;
         let groups = groups(table, &matches, &arena, sources.universe);
         let (mut faults, comparisons, passes) =
             differences(table, subject, &groups, &arena, sources);
@@ -73,6 +75,8 @@ pub(crate) fn compare(bundle: &Bundle<'_>, sources: &Sources<'_>) -> (Vec<Diagno
         tables: tables.len() as u64,
         ..Proof::default()
     };
+    let listed: Vec<_> = tables.iter().collect();
+    let of_services = services::compare(&listed, &arena, sources);
     let mut faults = Vec::new();
     for (found, groups, comparisons, solved) in compared {
         faults.extend(found);
@@ -80,6 +84,7 @@ pub(crate) fn compare(bundle: &Bundle<'_>, sources: &Sources<'_>) -> (Vec<Diagno
         proof.comparisons += comparisons;
         proof.solved += solved;
     }
+    faults.extend(of_services);
     (faults, proof)
 }
 
@@ -134,8 +139,17 @@ impl Arena<'_> {
     }
 }
 
-/// The tables of the bundle's endpoints, each with one endpoint that has it.
-fn tables<'a>(bundle: &Bundle<'a>, sources: &Sources<'_>) -> BTreeMap<Table, &'a str> {
+/// Who has a table.
+#[derive(Debug)]
+pub(crate) struct Users<'a> {
+    /// One of the endpoints.
+    pub(crate) subject: &'a str,
+    /// The nodes of all.
+    pub(crate) nodes: Nodes,
+}
+
+/// The tables of the bundle's endpoints.
+fn tables<'a>(bundle: &Bundle<'a>, sources: &Sources<'_>) -> BTreeMap<Table, Users<'a>> {
     let universe = sources.universe;
     let known = |name: &str| universe.find(name).and_then(|id| universe.endpoint(id));
     let endpoints: Vec<(_, &Endpoint)> = bundle
@@ -164,7 +178,11 @@ fn tables<'a>(bundle: &Bundle<'a>, sources: &Sources<'_>) -> BTreeMap<Table, &'a
                 },
                 rules: ids,
             };
-            tables.entry(table).or_insert(endpoint.name);
+            let users = tables.entry(table).or_insert_with(|| Users {
+                subject: endpoint.name,
+                nodes: Nodes::new(),
+            });
+            users.nodes.insert(known.node);
         }
     }
     tables

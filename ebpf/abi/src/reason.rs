@@ -38,6 +38,10 @@ pub enum Reason {
     AuthRequired = 15,
     /// Passed although the policy says no: the endpoint is in audit mode.
     Audited = 16,
+    /// Dropped: to a service whose backends the policy tells apart.
+    MixedService = 17,
+    /// Dropped: to a service that has no backend at this port, as far as the bundle knows.
+    NoBackend = 18,
 }
 
 impl Reason {
@@ -62,6 +66,8 @@ impl Reason {
             14 => Self::ConntrackFull,
             15 => Self::AuthRequired,
             16 => Self::Audited,
+            17 => Self::MixedService,
+            18 => Self::NoBackend,
             _ => return None,
         })
     }
@@ -80,13 +86,17 @@ impl Reason {
     pub const fn is_policy(self) -> bool {
         matches!(
             self,
-            Self::PolicyDeny | Self::DefaultDeny | Self::AuthRequired
+            Self::PolicyDeny
+                | Self::DefaultDeny
+                | Self::AuthRequired
+                | Self::MixedService
+                | Self::NoBackend
         )
     }
 }
 
 /// Number of reasons, the length of the counters per reason.
-pub const COUNT: u32 = 17;
+pub const COUNT: u32 = 19;
 
 /// All reasons in order, with the names shown to people.
 pub const ALL: [(Reason, &str); COUNT as usize] = [
@@ -107,6 +117,8 @@ pub const ALL: [(Reason, &str); COUNT as usize] = [
     (Reason::ConntrackFull, "conntrack-full"),
     (Reason::AuthRequired, "auth-required"),
     (Reason::Audited, "audited"),
+    (Reason::MixedService, "mixed-service"),
+    (Reason::NoBackend, "no-backend"),
 ];
 
 /// A per-CPU counter.

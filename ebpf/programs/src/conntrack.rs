@@ -9,7 +9,7 @@ use policy_abi::reason::Reason;
 
 use crate::network::Network;
 use crate::sys::Frame;
-use crate::transport::{FIN, RST, Transport, echo_request_of};
+use crate::transport::{ACK, FIN, RST, SYN, Transport, echo_request_of};
 use crate::{Direction, maps};
 
 /// Where a packet's connection is looked for, and the end that the interface stands for.
@@ -62,6 +62,18 @@ pub(crate) fn can_reply(transport: &Transport) -> bool {
     } else {
         !transport.is_opening()
     }
+}
+
+/// Whether a packet may belong to a connection that is older than what is known of connections, and be an answer in it.
+///
+/// Only TCP tells: whoever gets such a packet without having opened the connection refuses it. So this lets nobody open
+/// one, and nobody send what could not be sent as an answer. An answer to an opening packet that was not seen is not
+/// believed, as the other side will try again.
+#[inline(always)]
+pub(crate) fn can_continue(transport: &Transport) -> bool {
+    transport.protocol == proto::TCP
+        && transport.tcp_flags & (ACK | RST) != 0
+        && transport.tcp_flags & SYN == 0
 }
 
 /// Whether a packet, once allowed, is remembered for the replies to it.

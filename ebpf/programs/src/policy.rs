@@ -28,12 +28,20 @@ pub(crate) fn run(frame: &Frame<'_>, direction: Direction) -> i32 {
     if reason.passes() {
         return TC_ACT_UNSPEC;
     }
-    let is_denied = matches!(reason, Reason::PolicyDeny | Reason::DefaultDeny);
-    if is_denied && direction == Direction::Egress {
+    if is_answered(reason) && direction == Direction::Egress {
         reject::answer(frame).unwrap_or(TC_ACT_SHOT)
     } else {
         TC_ACT_SHOT
     }
+}
+
+/// Whether a pod may be told of a drop: what a rule or the lack of one says, not what the datapath cannot do.
+#[inline(always)]
+fn is_answered(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::PolicyDeny | Reason::DefaultDeny | Reason::MixedService | Reason::NoBackend
+    )
 }
 
 /// The generation a packet is judged by.
@@ -316,6 +324,9 @@ fn confirm(
 
 /// The policy decides about every packet that is no reply; what it decided about this very connection in this very
 /// generation need not be asked again.
+///
+/// A packet that it denies may be an answer in a connection that was open before the programs were attached. It passes
+/// if the policy would have let the other side open that connection.
 #[inline(always)]
 fn judge_forward(
     packet: &Packet<'_>,
@@ -344,19 +355,50 @@ fn judge_forward(
     } else {
         record
     };
+    if (!reason.passes() || reason == Reason::Audited) && conntrack::can_continue(transport) {
+        let opener = direction.reversed();
+        let answered = ask(packet, scratch, opener, conntrack::port_of_opening(transport));
+        if allows(&generation.tables, answered) {
+            scratch.findings.record = answered;
+            return remember(packet, scratch, entry, opener, answered).map(|()| Reason::Reply);
+        }
+    }
     counters::count_record(frame, generation.slot(), record);
     if reason.passes() && can_open {
-        let sighting = packet.sighting(*direction, record);
-        let Scratch {
-            connection,
-            entry: fresh,
-            findings,
-            ..
-        } = scratch;
-        let is_new = conntrack::open(entry, &connection.key, fresh, transport, &sighting)?;
-        findings.is_new = u8::from(is_new);
+        remember(packet, scratch, entry, *direction, record)?;
     }
     Ok(reason)
+}
+
+/// Takes note of the connection of a packet that passes.
+#[inline(always)]
+fn remember(
+    packet: &Packet<'_>,
+    scratch: &mut Scratch,
+    known: Option<&mut Entry>,
+    opener: Direction,
+    record: u32,
+) -> Result<(), Reason> {
+    let sighting = packet.sighting(opener, record);
+    let Scratch {
+        connection,
+        entry: fresh,
+        findings,
+        ..
+    } = scratch;
+    let is_new = conntrack::open(known, &connection.key, fresh, &packet.transport, &sighting)?;
+    findings.is_new = u8::from(is_new);
+    Ok(())
+}
+
+/// Whether a record lets packets pass.
+#[inline(always)]
+fn allows(tables: &Tables, record: u32) -> bool {
+    if record == 0 || record >= tables.u32(header::RECORDS) {
+        return false;
+    }
+    let at = lookup::record_at(tables, record);
+    lookup::action(tables, at) == record::ALLOW && lookup::auth(tables, at) == 0
 }
 
 /// Asks the policy tables about the peer. Returns the record that decides.

@@ -68,6 +68,17 @@ pub struct Endpoint<'a> {
     pub egress: u32,
 }
 
+/// An address of a service, which has an identity like a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service<'a> {
+    /// "namespace/name".
+    pub name: &'a str,
+    /// The address.
+    pub address: &'a str,
+    /// Its identity index.
+    pub identity: u32,
+}
+
 /// A policy rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule<'a> {
@@ -158,6 +169,19 @@ impl<'a> Bundle<'a> {
             .identities
             .iter()
             .map(move |row| text(strings, *row))
+    }
+
+    /// Addresses of services, as the names of identities tell them; for people.
+    pub fn services(&self) -> impl Iterator<Item = Service<'a>> + use<'a> {
+        let named = self.identities().zip(0_u32..);
+        named.filter_map(|(text, identity)| {
+            let (name, address) = text.strip_prefix("service:")?.split_once(",address:")?;
+            Some(Service {
+                name,
+                address,
+                identity,
+            })
+        })
     }
 
     /// Node names, in the order of their indexes.

@@ -227,19 +227,50 @@ impl Model {
             self.connections.set(key, known);
         }
         let reason = self.policy(&key, direction, packet.destination_port);
+        let is_denied = !reason.passes() || reason == Reason::Audited;
+        if is_denied
+            && packet.can_continue()
+            && self.says(&key, opener, packet.asked_when_opened()).passes()
+        {
+            self.remember(key, packet, direction, opener);
+            return Reason::Reply;
+        }
         if reason.passes() && packet.can_open() {
-            let known = self.connections.get(&key).copied();
-            let mut known = known
-                .filter(|known| !known.is_over(packet, now))
-                .unwrap_or_default();
-            known.see(packet, direction, direction, generation, now);
-            self.connections.set(key, known);
+            self.remember(key, packet, direction, direction);
         }
         reason
     }
 
-    /// What the tables say, by the code that the datapath uses as well.
+    /// Takes note of the connection of a packet that passes.
+    fn remember(
+        &mut self,
+        key: Connection,
+        packet: &Packet,
+        direction: Direction,
+        opener: Direction,
+    ) {
+        let known = self.connections.get(&key).copied();
+        let mut known = known
+            .filter(|known| !known.is_over(packet, self.now))
+            .unwrap_or_default();
+        known.see(packet, direction, opener, self.generation.number, self.now);
+        self.connections.set(key, known);
+    }
+
+    /// What the tables say; in audit mode, no is yes.
     fn policy(&self, key: &Connection, direction: Direction, port: u16) -> Reason {
+        let reason = self.says(key, direction, port);
+        let flags = self.tables().u32(self.endpoint() + endpoint::FLAGS);
+        let is_sound = reason != Reason::InvalidTables;
+        if !reason.passes() && is_sound && flags & endpoint::AUDIT != 0 {
+            Reason::Audited
+        } else {
+            reason
+        }
+    }
+
+    /// What the tables say, by the code that the datapath uses as well.
+    fn says(&self, key: &Connection, direction: Direction, port: u16) -> Reason {
         let (tables, at) = (self.tables(), self.endpoint());
         let image = tables.u32(match direction {
             Direction::Ingress => at + endpoint::INGRESS,
@@ -253,14 +284,8 @@ impl Model {
             Some(reason) if is_record && reason.passes() == is_allowed => reason,
             _ => return Reason::InvalidTables,
         };
-        let reason = if is_allowed && lookup::auth(tables, at) != 0 {
+        if is_allowed && lookup::auth(tables, at) != 0 {
             Reason::AuthRequired
-        } else {
-            reason
-        };
-        let flags = tables.u32(self.endpoint() + endpoint::FLAGS);
-        if !reason.passes() && flags & endpoint::AUDIT != 0 {
-            Reason::Audited
         } else {
             reason
         }

@@ -219,7 +219,7 @@ mod tests {
         let pins = Pins::new(Path::new("/sys/fs/bpf/x"));
         assert_eq!(
             pins.link("eth0.5", Side::From),
-            Path::new("/sys/fs/bpf/x/v1/links/eth0%2e5-from")
+            Path::new(&format!("/sys/fs/bpf/x/v{ABI_VERSION}/links/eth0%2e5-from"))
         );
         for name in ["eth0.5", "eth0%2e5", "a-b", "%.%25"] {
             for side in Side::BOTH {
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn other_versions_are_refused() {
         let folder = std::env::temp_dir().join(format!("policyd-pins-{}", std::process::id()));
-        fs::create_dir_all(folder.join("v1")).unwrap();
+        fs::create_dir_all(folder.join(format!("v{ABI_VERSION}"))).unwrap();
         Pins::new(&folder).check_versions().unwrap();
         fs::create_dir_all(folder.join("v7")).unwrap();
         let failure = Pins::new(&folder).check_versions().unwrap_err();

@@ -204,6 +204,7 @@ impl fmt::Display for Plan<'_> {
             self.addresses.hosts.len(),
             self.addresses.prefixes.len()
         )?;
+        writeln!(out, "services  {} addresses", bundle.services().count())?;
         for attachment in &self.attachments {
             write_attachment(out, bundle, attachment)?;
         }

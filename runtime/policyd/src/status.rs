@@ -35,6 +35,8 @@ pub struct Status {
     pub bundle_known: bool,
     /// Pods.
     pub endpoints: Vec<EndpointStatus>,
+    /// Addresses of services, none if the bundle is not known.
+    pub services: Vec<ServiceStatus>,
     /// Rules with what the generation in force has counted.
     pub rules: Vec<RuleStatus>,
     /// Packets per reason since the maps were made.
@@ -60,6 +62,17 @@ pub struct EndpointStatus {
     pub identity: u32,
     /// Whether it is in audit mode: what the policy would drop passes.
     pub audit: bool,
+}
+
+/// An address of a service, which is decided as the service's backends are.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServiceStatus {
+    /// "namespace/name".
+    pub service: String,
+    /// The address.
+    pub address: String,
+    /// Its identity index.
+    pub identity: u32,
 }
 
 /// Packets and bytes.
@@ -138,6 +151,7 @@ impl Status {
             digest: hex(&control.digest),
             bundle_known: bundle.is_some(),
             endpoints: endpoints(&arena, &pins, bundle.as_ref()),
+            services: services(bundle.as_ref()),
             rules: rules(
                 &arena,
                 records.get(first as usize..).unwrap_or_default(),
@@ -218,6 +232,16 @@ fn endpoint_status(tables: &[u8], at: u32, pins: &Pins, names: &[&str]) -> Endpo
         identity: field(endpoint::IDENTITY),
         audit: flags & endpoint::AUDIT != 0,
     }
+}
+
+fn services(bundle: Option<&Bundle<'_>>) -> Vec<ServiceStatus> {
+    let all = bundle.into_iter().flat_map(Bundle::services);
+    let all = all.map(|service| ServiceStatus {
+        service: service.name.to_owned(),
+        address: service.address.to_owned(),
+        identity: service.identity,
+    });
+    all.collect()
 }
 
 /// Records summed up by the rule that they name. Without a bundle, only rules that records name are known.

@@ -9,6 +9,7 @@ use policyc_ir::cidr::Cidr;
 use policyc_ir::model::Model;
 use policyc_ir::policy::Reading;
 use policyc_ir::resolve::Resolved;
+use policyc_ir::{frontend, lint};
 use policyc_lower::{Image, Target};
 use serde_json::json;
 
@@ -71,6 +72,10 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     let resolved = Resolved::new(&front.rules, &universe);
     let model = Model::build(&resolved, &settings);
     front.diagnostics.extend(policyc_lower::warnings(&model));
+    target.services = frontend::frontends(&front.inventory, &universe, &target.pod_ranges);
+    front
+        .diagnostics
+        .extend(lint::mixed(&model, &target.services));
     let image =
         policyc_lower::lower(&model, &target).and_then(|image| fits(&image).map(|()| image));
     let image = match image {
@@ -222,12 +227,13 @@ fn fits(image: &Image) -> Result<(), Vec<Diagnostic>> {
 fn summary(front: &Front, image: &Image, args: &Build) -> String {
     let sizes = &image.sizes;
     format!(
-        "{}: {} policies, {} rules, {} pods, {} identities, {} tables in {} KiB, {} answers compared with the model\n",
+        "{}: {} policies, {} rules, {} pods, {} identities, {} addresses of services, {} tables in {} KiB, {} answers compared with the model\n",
         args.output.display(),
         front.policies.policies().len(),
         front.rules.rules().len(),
         image.endpoints.len(),
         sizes.identities,
+        sizes.services,
         sizes.images,
         sizes.bytes.div_ceil(1024),
         sizes.checked,

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use policyc_diag::{Diagnostic, codes};
-use policyc_ir::lint;
 use policyc_ir::model::Model;
 use policyc_ir::policy::Reading;
 use policyc_ir::resolve::Resolved;
 use policyc_ir::settings::Settings;
+use policyc_ir::{frontend, lint};
 use policyc_verify::{Limits, Options, Stats};
 
 use crate::args::{Check, Stage};
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
         let resolved = Resolved::new(&front.rules, &universe);
         front.diagnostics.extend(lint::matched(&resolved));
         conflicts = lint::conflicts(&Model::build(&resolved, &settings));
+        front.diagnostics.extend(mixed(&front, &settings));
     }
     let beyond = cluster::beyond(&front.rules, &settings);
     front.diagnostics.extend(beyond);
@@ -60,6 +61,18 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     let found = std::mem::take(&mut front.diagnostics);
     let exit = output::findings(found, &front.sources, args.format, args.fail_on);
     Ok(front.exit(exit))
+}
+
+/// Services whose backends policies tell apart, for the pods of the inventory on all nodes.
+fn mixed(front: &Front, settings: &Settings) -> Vec<Diagnostic> {
+    let universe = front.universe_of_bundle(settings, None);
+    let ranges = front.inventory.pod_ranges();
+    let frontends = frontend::frontends(&front.inventory, &universe, &ranges);
+    if frontends.is_empty() {
+        return Vec::new();
+    }
+    let resolved = Resolved::new(&front.rules, &universe);
+    lint::mixed(&Model::build(&resolved, settings), &frontends)
 }
 
 /// Adds rules that exclude each other for pods of the inventory. Where such a pair was found among all possible pods,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use policyc_diag::{Diagnostic, codes};
 use policyc_syntax::ast::{self, Text, inventory as tree};
 
-use super::{CidrGroup, Inventory, addresses, invalid, namespace, pairs};
+use super::{CidrGroup, Inventory, ServicePort, Slice, addresses, invalid, namespace, pairs};
 use crate::cidr::Cidr;
+use crate::port::Protocol;
 
 impl Inventory {
     pub(super) fn add_cidr_group(
@@ -42,7 +43,9 @@ impl Inventory {
         name: Arc<str>,
         document: &ast::Document,
         service: &tree::Service,
+        diagnostics: &mut Vec<Diagnostic>,
     ) {
+        let own = addresses(&service.addresses, diagnostics);
         let entry = self
             .services
             .entry((namespace(document), name))
@@ -50,6 +53,9 @@ impl Inventory {
         entry.exists = true;
         entry.labels = pairs(&document.meta.labels);
         entry.selector = service.selector.as_ref().map(|labels| pairs(labels));
+        entry.addresses = own;
+        entry.ports = service_ports(&service.ports);
+        entry.span = Some(document.span);
     }
 
     /// Backends may be listed before their service, and in several slices.
@@ -69,6 +75,10 @@ impl Inventory {
         }
         let key = (namespace, service.value.as_str().into());
         let entry = self.services.entry(key).or_default();
+        entry.slices.push(Slice {
+            addresses: found.clone(),
+            ports: service_ports(&backends.ports),
+        });
         entry.backends.extend(found);
         entry.backends.sort_unstable();
         entry.backends.dedup();
@@ -92,4 +102,17 @@ impl Inventory {
             known.dedup();
         }
     }
+}
+
+/// Ports with a number and a protocol that there is; the API server admits no others.
+fn service_ports(ports: &[tree::ServicePort]) -> Vec<ServicePort> {
+    let known = ports.iter().filter_map(|port| {
+        let protocol = port.protocol.as_ref();
+        Some(ServicePort {
+            name: port.name.as_ref().map_or("", |name| &name.value).into(),
+            protocol: protocol.map_or(Some(Protocol::TCP), |text| Protocol::parse(&text.value))?,
+            number: u16::try_from(port.port.value).ok()?,
+        })
+    });
+    known.collect()
 }

@@ -5,6 +5,7 @@ use policy_abi::proto;
 use policy_bundle::{Bundle, Trust, write};
 use policyc_diag::SourceMap;
 use policyc_ir::cidr::Cidr;
+use policyc_ir::frontend::frontends;
 use policyc_ir::inventory::{self, Inventory};
 use policyc_ir::model::Model;
 use policyc_ir::normalise;
@@ -18,7 +19,7 @@ use policyc_prove::{Proof, Sources, certificate, prove};
 use policyc_syntax::ast::Document;
 use policyc_verify::Limits;
 
-/// Three pods on one of two nodes.
+/// Three pods on one of two nodes, and three services: of one kind of pods, of two, and of none.
 pub(crate) const CLUSTER: &str = "
 apiVersion: v1
 kind: Node
@@ -49,6 +50,33 @@ kind: Pod
 metadata: {name: db, namespace: shop, labels: {app: db}}
 spec: {nodeName: n2}
 status: {phase: Running, podIPs: [{ip: 10.78.0.3}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {clusterIP: 10.96.0.1, ports: [{name: db, port: 80}, {name: more, port: 81}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: db-1, namespace: shop, labels: {kubernetes.io/service-name: db}}
+ports: [{name: db, port: 5432}, {name: more, port: 5433}]
+endpoints: [{addresses: [10.78.0.3]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: both, namespace: shop}
+spec: {clusterIP: 10.96.0.2, ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: both-1, namespace: shop, labels: {kubernetes.io/service-name: both}}
+ports: [{port: 5432}]
+endpoints: [{addresses: [10.78.0.3]}, {addresses: [10.77.0.1]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: empty, namespace: shop}
+spec: {clusterIP: 10.96.0.3, ports: [{port: 80}]}
 ";
 
 const POLICIES: &str = "
@@ -111,6 +139,7 @@ impl Built {
             ..Target::default()
         };
         target.pod_ranges.extend(inventory.pod_ranges());
+        target.services = frontends(&inventory, &universe, &target.pod_ranges);
         Self {
             rules,
             inventory,

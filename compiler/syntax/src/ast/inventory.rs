@@ -77,7 +77,8 @@ pub struct Workload {
 pub struct Service {
     /// `spec.selector`, `None` if absent or empty.
     pub selector: Option<Vec<(Text, Text)>>,
-    /// `spec.clusterIPs`, or `spec.clusterIP`, without `None`.
+    /// `spec.clusterIPs`, or `spec.clusterIP`, without `None`; `spec.externalIPs`; and the addresses of
+    /// `status.loadBalancer.ingress` that nodes translate themselves.
     pub addresses: Vec<Text>,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,

@@ -198,13 +198,48 @@ impl Decode for Workload {
     }
 }
 
-/// Service.
+/// Service, with its status.
 pub(super) fn service(table: &mut Table<'_, '_>, cx: &mut Context<'_>) -> Service {
-    table.optional("spec", cx).unwrap_or(Service {
+    let mut service = table.optional("spec", cx).unwrap_or(Service {
         selector: None,
         addresses: Vec::new(),
         ports: Vec::new(),
-    })
+    });
+    let balancer = inner::<Balancer>(table.raw("status"), "status", "loadBalancer", cx);
+    let entries = balancer.map_or_else(Vec::new, |balancer| balancer.0);
+    let entries = entries.into_iter().filter(|entry| !entry.proxy);
+    service
+        .addresses
+        .extend(entries.filter_map(|entry| entry.address));
+    service
+}
+
+/// `status.loadBalancer`.
+struct Balancer(Vec<BalancerEntry>);
+
+impl Decode for Balancer {
+    fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
+        let mut table = Table::open(node, field, cx)?;
+        Some(Self(items(table.optional("ingress", cx))))
+    }
+}
+
+/// A load balancer: an address, or a host name instead.
+struct BalancerEntry {
+    address: Option<Text>,
+    /// Whether packets go to the balancer itself, and not from the node to a backend.
+    proxy: bool,
+}
+
+impl Decode for BalancerEntry {
+    fn decode(node: &Node<'_>, field: Field<'_>, cx: &mut Context<'_>) -> Option<Self> {
+        let mut table = Table::open(node, field, cx)?;
+        let mode = table.optional::<Text>("ipMode", cx);
+        Some(Self {
+            address: table.optional("ip", cx),
+            proxy: mode.is_some_and(|mode| mode.value == "Proxy"),
+        })
+    }
 }
 
 impl Decode for Service {
@@ -218,12 +253,14 @@ impl Decode for Service {
         let addresses = all
             .filter(|all| !all.is_empty())
             .unwrap_or_else(|| single.into_iter().collect());
+        let external = items(table.optional::<List<Text>>("externalIPs", cx));
         Some(Self {
             selector: selector.filter(|pairs| !pairs.is_empty()),
             // A headless service says `None`; an empty address is one not yet given.
             addresses: addresses
                 .into_iter()
                 .filter(|text| text.value != "None" && !text.value.is_empty())
+                .chain(external)
                 .collect(),
             ports: items(table.optional("ports", cx)),
         })

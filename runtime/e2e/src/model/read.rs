@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use policy_abi::proto;
 use policy_abi::reason::Reason;
 
-use crate::packet::{ACK, SYN};
+use crate::packet::{ACK, RST, SYN};
 
 /// Extension headers that are looked through.
 const EXTENSIONS: usize = 6;
@@ -119,6 +119,13 @@ impl Packet {
         } else {
             !self.is_opening()
         }
+    }
+
+    /// Whether it may be an answer in a connection of which nothing is known: one that TCP refuses unless it is.
+    pub(super) fn can_continue(&self) -> bool {
+        self.protocol == proto::TCP
+            && self.tcp_flags & SYN == 0
+            && self.tcp_flags & (ACK | RST) != 0
     }
 
     /// Whether it may be answered.

@@ -323,9 +323,15 @@ impl Node {
         Daemon { child, lines }
     }
 
+    /// Where this version pins.
+    pub(crate) fn pins(&self) -> PathBuf {
+        let version = policy_abi::ABI_VERSION;
+        self.pin_dir.join(format!("v{version}"))
+    }
+
     /// Pins a map where the daemon expects another one.
     pub(crate) fn pin_wrong_map(&self) {
-        let folder = self.pin_dir.join("v1/maps");
+        let folder = self.pins().join("maps");
         fs::create_dir_all(&folder).unwrap();
         Array::<_, u32>::create(7, 0)
             .unwrap()

@@ -3,14 +3,16 @@
 use policy_abi::conntrack::{
     Entry, Key, OTHER_LIFETIME, TCP_CLOSING_LIFETIME, TCP_LIFETIME, TCP_SYN_LIFETIME,
 };
+use policy_abi::endpoint;
 use policy_abi::proto;
-use policy_abi::reason::Reason::{Allowed, DefaultDeny, PolicyDeny, Reply};
+use policy_abi::reason::Reason::{Allowed, Audited, DefaultDeny, PolicyDeny, Reply};
 use policyd_e2e::datapath::Direction::{self, Egress, Ingress};
+use policyd_e2e::datapath::TEST_INTERFACE;
 use policyd_e2e::packet::{self, ACK, FIN, RST, SYN};
 
 use crate::world::{
-    CLIENT, EGRESS, EXTENDED, GENERATION, INGRESS, World, answering_tcp, arena, back, between, foe,
-    friend, icmp_of, opening_tcp, policies, ways,
+    CLIENT, EGRESS, EXTENDED, GENERATION, GUARDED, INGRESS, World, answering_tcp, arena, back,
+    between, foe, friend, icmp_of, opening_tcp, policies, stranger, ways,
 };
 
 /// The only connection there is, and the time it is known for in the direction that opened it.
@@ -118,7 +120,7 @@ fn replies_must_fit_exactly() {
             between(back(direction), friend(ipv6), protocol).frame(payload)
         };
         for packet in [
-            reply(proto::TCP, &packet::tcp(port, CLIENT + 1, ACK)),
+            reply(proto::TCP, &packet::tcp(port, CLIENT + 1, SYN | ACK)),
             reply(proto::TCP, &packet::tcp(port + 1, CLIENT, ACK)),
             reply(proto::UDP, &packet::udp(port, CLIENT)),
             reply(icmp, &packet::echo(icmp, true, 4)),
@@ -206,9 +208,56 @@ fn replies_end_with_the_connection() {
         world.datapath.set_connection(key, over).unwrap();
         world.expect(
             back(direction),
-            &answering_tcp(back(direction), friend(ipv6), ACK),
+            &answering_tcp(back(direction), friend(ipv6), SYN | ACK),
             DefaultDeny,
         );
+    }
+}
+
+/// Connections that were open before the programs were attached go on, whoever speaks first, if the policy would have
+/// let one of the two sides open them.
+#[test]
+fn connections_from_before_go_on_if_they_would_be_allowed() {
+    policyd_e2e::require_root!();
+    for (direction, ipv6) in ways() {
+        let answer = |peer, flags| answering_tcp(back(direction), peer, flags);
+        for flags in [ACK, FIN | ACK, RST, RST | ACK] {
+            let mut world = World::new();
+            world.expect(back(direction), &answer(friend(ipv6), flags), Reply);
+            let (_, _, until) = only(&world, direction);
+            assert!(until > now(&world), "it is known by who may open it");
+            world.expect(
+                direction,
+                &opening_tcp(direction, friend(ipv6), ACK),
+                Allowed,
+            );
+        }
+        let mut world = World::new();
+        world.expect(back(direction), &answer(foe(ipv6), ACK), PolicyDeny);
+        world.expect(back(direction), &answer(stranger(ipv6), ACK), DefaultDeny);
+        // Nothing that opens a connection, or that is not part of one.
+        for flags in [SYN, SYN | ACK, 0, FIN] {
+            world.expect(back(direction), &answer(friend(ipv6), flags), DefaultDeny);
+        }
+        let guarded = between(back(direction), friend(ipv6), proto::TCP);
+        let guarded = guarded.frame(&packet::tcp(GUARDED, CLIENT, ACK));
+        world.expect(back(direction), &guarded, DefaultDeny);
+        assert_eq!(world.datapath.connections().unwrap(), []);
+    }
+}
+
+/// In audit mode as well, such a packet is an answer and not one that the policy would have dropped.
+#[test]
+fn connections_from_before_are_no_case_for_audit() {
+    policyd_e2e::require_root!();
+    for (direction, ipv6) in ways() {
+        let mut world = World::new();
+        let mut tables = arena(0, &policies());
+        tables.set_endpoint_flags(TEST_INTERFACE, endpoint::AUDIT);
+        world.install(GENERATION, &tables);
+        let answer = |peer| answering_tcp(back(direction), peer, ACK);
+        world.expect(back(direction), &answer(friend(ipv6)), Reply);
+        world.expect(back(direction), &answer(foe(ipv6)), Audited);
     }
 }
 
@@ -306,10 +355,8 @@ fn replies_stop_when_the_permission_is_taken_back() {
         world.install(GENERATION + 2, &arena(0, &strict));
         world.expect(back(direction), &answering, DefaultDeny);
         world.expect(direction, &opening, DefaultDeny);
-        // And back: the connection has to be opened again.
+        // And back: what would be allowed anew goes on.
         world.install(GENERATION + 3, &arena(0, &policies()));
-        world.expect(back(direction), &answering, DefaultDeny);
-        world.expect(direction, &opening, Allowed);
         world.expect(back(direction), &answering, Reply);
     }
 }

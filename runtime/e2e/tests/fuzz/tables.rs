@@ -120,7 +120,10 @@ fn records(numbers: &mut Numbers) -> Vec<(u8, Reason, u8)> {
         (record::ALLOW, Reason::Allowed, 0),
         (record::ALLOW, Reason::Allowed, 1),
         (record::DENY, Reason::PolicyDeny, 0),
+        (record::ALLOW, Reason::Allowed, 0),
         (record::DENY, Reason::DefaultDeny, 0),
+        (record::DENY, Reason::MixedService, 0),
+        (record::DENY, Reason::NoBackend, 0),
     ];
     (0..20).map(|_| *numbers.choose(&kinds)).collect()
 }

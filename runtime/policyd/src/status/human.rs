@@ -21,6 +21,16 @@ impl fmt::Display for Status {
         for endpoint in &self.endpoints {
             write_endpoint(out, endpoint)?;
         }
+        if !self.services.is_empty() {
+            writeln!(out, "\nservices")?;
+        }
+        for service in &self.services {
+            writeln!(
+                out,
+                "  {:<30} {} identity {}",
+                service.service, service.address, service.identity
+            )?;
+        }
         // Names are of any length, so the numbers stand before them.
         writeln!(out, "\n{:>10} {:>14}  rules", "packets", "bytes")?;
         for rule in &self.rules {

@@ -131,15 +131,21 @@ impl Cluster {
             };
             _ = writeln!(
                 out,
-                "---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{at}, namespace: {namespace}, labels: {labels}}}\nspec: {{{selector}ports: [{{port: 80}}]}}"
+                "---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{at}, namespace: {namespace}, labels: {labels}}}\nspec: {{{selector}clusterIP: 10.96.0.{at}, ports: [{{port: 80}}]}}"
             );
-            if let Behind::Addresses(addresses) = &service.behind {
-                let addresses = addresses.join(", ");
-                _ = writeln!(
-                    out,
-                    "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s{at}-1, namespace: {namespace}, labels: {{kubernetes.io/service-name: s{at}}}}}\naddressType: IPv4\nendpoints: [{{addresses: [{addresses}]}}]"
-                );
-            }
+            let addresses = match &service.behind {
+                Behind::Addresses(addresses) => addresses.join(", "),
+                // Two pods each, whatever their labels are: these are not asked where there is a selector.
+                Behind::Pods(_) => {
+                    let pods = (at..self.pods.len().min(at + 2)).map(Self::address);
+                    pods.collect::<Vec<_>>().join(", ")
+                }
+            };
+            let port = [80, 8080, 443][at % 3];
+            _ = writeln!(
+                out,
+                "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s{at}-1, namespace: {namespace}, labels: {{kubernetes.io/service-name: s{at}}}}}\naddressType: IPv4\nports: [{{port: {port}}}]\nendpoints: [{{addresses: [{addresses}]}}]"
+            );
         }
     }
 

@@ -1,0 +1,105 @@
+//! Services whose backends a policy tells apart.
+
+use std::collections::BTreeMap;
+
+use policyc_diag::{Diagnostic, codes};
+
+use crate::frontend::{Backends, Frontend, Nodes};
+use crate::ids::{EndpointId, IdentityId};
+use crate::model::{Flow, Model};
+use crate::port::Protocol;
+use crate::rule::Direction;
+
+/// One finding for each port of a service that some pod may reach at one backend and not at another.
+///
+/// Cost: only ports with several kinds of backends are asked about, once for each policy and node.
+pub fn mixed(model: &Model<'_>, frontends: &[Frontend]) -> Vec<Diagnostic> {
+    let universe = model.universe();
+    let mut subjects: BTreeMap<_, EndpointId> = BTreeMap::new();
+    for (at, endpoint) in universe.endpoints().iter().enumerate() {
+        let id = EndpointId::at(at);
+        if let Some(policy) = model.policy_index(id).filter(|_| !endpoint.host) {
+            subjects.entry((policy, endpoint.node)).or_insert(id);
+        }
+    }
+    let mut found: BTreeMap<(&str, u16, Protocol), Diagnostic> = BTreeMap::new();
+    for frontend in frontends {
+        for ((protocol, port), backends) in &frontend.ports {
+            let key = (&*frontend.service, *port, *protocol);
+            let of_node = backends.iter().any(|backend| backend.node.is_some());
+            if (backends.len() < 2 && !of_node) || found.contains_key(&key) {
+                continue;
+            }
+            let parted = subjects.values().find_map(|subject| {
+                Some((*subject, parted(model, *subject, *protocol, backends)?))
+            });
+            if let Some((subject, parted)) = parted {
+                let diagnostic = finding(model, frontend, (*protocol, *port), subject, parted);
+                found.insert(key, diagnostic);
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+/// A backend that is allowed, and one that is denied.
+type Parted = [(IdentityId, u16); 2];
+
+fn parted(
+    model: &Model<'_>,
+    subject: EndpointId,
+    protocol: Protocol,
+    backends: &Backends,
+) -> Option<Parted> {
+    let node = model.universe().endpoint(subject)?.node;
+    let nodes = Nodes::from([node]);
+    let seen = || {
+        backends
+            .iter()
+            .flat_map(|backend| backend.seen_from(&nodes))
+    };
+    let allows = |(peer, port): &(IdentityId, u16)| {
+        let flow = Flow {
+            subject,
+            direction: Direction::Egress,
+            peer: *peer,
+            protocol,
+            port: *port,
+        };
+        model.eval(&flow).allowed
+    };
+    Some([seen().find(allows)?, seen().find(|one| !allows(one))?])
+}
+
+fn finding(
+    model: &Model<'_>,
+    frontend: &Frontend,
+    (protocol, port): (Protocol, u16),
+    subject: EndpointId,
+    [allowed, denied]: Parted,
+) -> Diagnostic {
+    let universe = model.universe();
+    let who = universe.endpoint(subject).map_or("", |one| &*one.name);
+    let message = format!(
+        "`{who}` may reach some backends of service `{}` at port {port}/{protocol}, and others not",
+        frontend.service
+    );
+    let says = |(identity, port): (IdentityId, u16)| {
+        let labels = match universe.identity(identity) {
+            Some(one) if identity != IdentityId::UNKNOWN => match one.cidr {
+                Some(cidr) => format!("`{cidr}`"),
+                None => format!("`{}`", one.labels),
+            },
+            _ => "an address that pods get and no known pod has".to_owned(),
+        };
+        format!("{labels} at port {port}")
+    };
+    let mut diagnostic = Diagnostic::new(codes::MIXED_SERVICE, message);
+    if let Some(span) = frontend.span {
+        diagnostic = diagnostic.label(span, "this service");
+    }
+    diagnostic
+        .note(format!("allowed: {}; denied: {}", says(allowed), says(denied)))
+        .note("Cilium decides by the backend that is chosen for each connection; policyd sees a packet before that choice, so it drops all of them")
+        .help("let the policy speak of all pods behind the service alike, or make two services of it")
+}
