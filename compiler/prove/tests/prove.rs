@@ -123,7 +123,11 @@ fn damaged_records_are_found() {
             asks.arena[at + auth] = record::AUTH_REQUIRED - asks.arena[at + auth];
             let faults = built.prove(&asks).unwrap_err();
             let wanted = contents.arena[at + auth] == record::AUTH_REQUIRED;
-            let means = if wanted { "the policies demand authentication" } else { "the tables demand authentication" };
+            let means = if wanted {
+                "the policies demand authentication"
+            } else {
+                "the tables demand authentication"
+            };
             assert!(faults[0].contains(means), "{faults:?}");
         }
         let mut logs = contents.clone();
