@@ -82,8 +82,11 @@ fn meant(wanted: &Wanted, universe: &Universe, to: IdentityId, flow: &Flow) -> b
                 && match &l4.ports {
                     Ports::All => true,
                     Ports::Range(first, last) => (*first..=*last).contains(&flow.port),
-                    Ports::Named(name, _) => {
-                        universe.named_port(to, name, flow.protocol) == Some(flow.port)
+                    Ports::Named(name, last) => {
+                        let first = universe.named_port(to, name, flow.protocol);
+                        first.is_some_and(|first| {
+                            (first..=last.unwrap_or(first).max(first)).contains(&flow.port)
+                        })
                     }
                 }
         })

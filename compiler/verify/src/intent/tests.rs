@@ -138,8 +138,11 @@ pub(super) fn meant(
             && match &l4.ports {
                 Ports::All => true,
                 Ports::Range(first, last) => (*first..=*last).contains(&port),
-                Ports::Named(name, _) => {
-                    universe.named_port(to.identity, name, protocol) == Some(port)
+                Ports::Named(name, last) => {
+                    let first = universe.named_port(to.identity, name, protocol);
+                    first.is_some_and(|first| {
+                        (first..=last.unwrap_or(first).max(first)).contains(&port)
+                    })
                 }
             }
     });
