@@ -11,10 +11,13 @@ mod cluster;
 mod diff;
 /// `policyc graph`.
 mod graph;
+/// `policyc intents` and `policyc guard`.
+mod intents;
 
 pub use cluster::{Cluster, Enforce, Localhost};
 pub use diff::{Diff, DiffFormat};
 pub use graph::{Drawing, Graph, GroupBy};
+pub use intents::{Guard, Intents, Output, Preset, Presets};
 
 /// Compiler and offline verifier for Cilium and Kubernetes network policies.
 #[derive(Debug, Parser)]
@@ -37,6 +40,14 @@ pub enum Command {
         after_help = "Examples:\n  policyc check policies/\n  policyc check policies/ --inventory cluster.yaml --intents intents.pol\n  kubectl get cnp -A -o yaml | policyc check -"
     )]
     Check(Check),
+    /// Prove intents: who must, may and must never reach whom, for every pod that could exist.
+    #[command(
+        after_help = "Examples:\n  policyc intents policies/ --intents intents.pol\n  policyc intents policies/ --intents intents.pol --inventory cluster.yaml\n  policyc intents --preset host > host.intent"
+    )]
+    Intents(Intents),
+    /// Prove guards: what the policies of a tenant may not say.
+    #[command(after_help = "Example:\n  policyc guard policies/ --guards guards.pol")]
+    Guard(Guard),
     /// Compile policies and an inventory into a signed bundle.
     #[command(
         after_help = "Examples:\n  policyc build --policies policies/ --inventory cluster.yaml --key key.pem --output policy.bundle\n  policyc build --policies policies/ --inventory cluster.yaml --key key.pem --prove\n  policyc build --policies policies/ --inventory cluster.yaml --emit=model"
@@ -172,9 +183,12 @@ pub struct Check {
     pub(crate) policies: Policies,
     #[command(flatten)]
     pub(crate) inventory: Inventory,
-    /// Files of intents that the policies must keep.
+    /// Files of intents and guards that the policies must keep.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) intents: Vec<PathBuf>,
+    /// Intents that come with this tool, beside those in files.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(crate) preset: Presets,
     /// Print the product of a stage instead of findings.
     #[arg(long, value_name = "STAGE")]
     pub(crate) emit: Option<Stage>,

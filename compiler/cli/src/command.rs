@@ -14,8 +14,12 @@ mod emit;
 pub(crate) mod explain;
 /// `policyc graph`.
 pub(crate) mod graph;
+/// `policyc guard`.
+pub(crate) mod guard;
 /// `policyc inspect`.
 pub(crate) mod inspect;
+/// `policyc intents`.
+pub(crate) mod intents;
 /// `policyc keygen`.
 pub(crate) mod keygen;
 /// `policyc build --prove`.

@@ -33,6 +33,8 @@ use exit::Exit;
 pub fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Check(args) => command::check::run(&args),
+        Command::Intents(args) => command::intents::run(&args),
+        Command::Guard(args) => command::guard::run(&args),
         Command::Build(args) => command::build::run(&args),
         Command::Inspect(args) => command::inspect::run(&args),
         Command::Validate(args) => command::validate::run(&args),

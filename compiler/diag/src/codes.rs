@@ -95,6 +95,8 @@ codes! {
     INPUT_LIMIT 0106 "E" "input-limit" Error "0.1.0" "nesting, size or aliases beyond the limits";
     UNKNOWN_KIND 0107 "E" "unknown-kind" Error "0.1.0" "a document that is no policy this tool knows";
     INTENT_SYNTAX 0110 "E" "intent-syntax" Error "0.1.0" "an intent that cannot be parsed";
+    INTENT_GROUP 0111 "E" "intent-group" Error "0.1.0" "a group of parties that is not defined, or not as groups are";
+    INTENT_INVENTORY 0112 "E" "intent-inventory" Error "0.1.0" "an intent that only an inventory can answer";
     EMPTY_POLICY 0201 "E" "empty-policy" Error "0.1.0" "a policy with neither `spec` nor `specs`";
     SUBJECT_SELECTOR 0202 "E" "subject-selector" Error "0.1.0" "a rule with no subject selector, or with two";
     NODE_SELECTOR_IN_CNP 0203 "E" "node-selector-in-cnp" Error "0.1.0" "a `nodeSelector` in a namespaced policy";
@@ -126,8 +128,10 @@ codes! {
     CONFLICTING_RULES 0305 "E" "conflicting-rules" Error "0.1.0" "rules that exclude each other, so that their subjects have no policy";
     CLUSTER_CONFIG 0310 "E" "cluster-config" Error "0.1.0" "cluster settings that cannot be read";
     SETTING_NOT_MODELLED 0311 "E" "setting-not-modelled" Error "0.1.0" "a cluster setting that changes what policies mean in a way this tool does not model";
-    INTENT_VIOLATED 0401 "E" "intent-violated" Error "0.1.0" "an intent that some possible flow breaks";
+    INTENT_VIOLATED 0401 "E" "intent-violated" Error "0.1.0" "an intent that does not hold for every possible flow";
     UNDECIDED 0402 "E" "undecided" Error "0.1.0" "a question that the solver did not answer within its limits";
+    EXPECTED_FAILURE 0403 "E" "expected-failure-holds" Error "0.1.0" "an intent that was expected to fail and holds";
+    GUARD_VIOLATED 0404 "E" "guard-violated" Error "0.1.0" "a policy that does what a guard forbids";
     TABLE_LIMIT 0501 "E" "table-limit" Error "0.1.0" "tables that do not fit the maps of the datapath";
     POD_RANGES 0502 "E" "pod-ranges-unknown" Error "0.1.0" "no pod address ranges, so unknown pods would count as world";
     OBJECT_MISMATCH 0503 "E" "object-mismatch" Error "0.1.0" "an eBPF object whose maps have other shapes";

@@ -24,7 +24,7 @@ mod ports;
 /// What one distinct policy of a direction lets pass.
 mod table;
 
-pub use class::{Class, Party};
+pub use class::{Class, Party, private};
 pub use closure::Closure;
 pub use matrix::{Matrix, members};
 pub use ports::{Ports, Span};

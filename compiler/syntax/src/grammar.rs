@@ -1,4 +1,4 @@
 //! Text forms that are not YAML.
 
-/// Statements of what must never be possible.
+/// Intents and guards.
 pub mod intent;

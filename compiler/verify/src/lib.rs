@@ -13,7 +13,9 @@ mod algebra;
 pub mod diff;
 /// From rules to terms.
 mod encode;
-/// Statements of what must never pass, and their proof.
+/// Statements of what policies may not say, and their proof.
+pub mod guard;
+/// Statements of who must, may and must never reach whom, and their proof.
 pub mod intent;
 /// Rules that cannot do what they say.
 mod lint;
@@ -37,7 +39,8 @@ use policyc_diag::Diagnostic;
 use policyc_ir::rule::RuleSet;
 use policyc_ir::settings::Settings;
 
-pub use intent::{Intent, check_intents};
+pub use guard::{Guard, check_guards};
+pub use intent::{Ground, Intent, Prover, check_in_inventory, check_intents};
 pub use lint::questions::{Question, questions};
 pub use solver::Limits;
 
@@ -73,8 +76,10 @@ pub struct Stats {
     pub questions: usize,
     /// Rules or intents left without an answer.
     pub undecided: usize,
-    /// Intents proven for every possible flow.
+    /// Intents that hold, and guards that are kept.
     pub proven: usize,
+    /// Intents that do not hold, as they are expected to.
+    pub known: usize,
 }
 
 impl std::ops::AddAssign for Stats {
@@ -84,6 +89,7 @@ impl std::ops::AddAssign for Stats {
         self.questions += other.questions;
         self.undecided += other.undecided;
         self.proven += other.proven;
+        self.known += other.known;
     }
 }
 

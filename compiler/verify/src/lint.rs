@@ -28,7 +28,7 @@ mod conflict;
 /// Which rules together match all that another matches.
 mod cover;
 /// What an allow does beyond letting flows pass: layer 7 and authentication.
-mod effect;
+pub(crate) mod effect;
 /// Flows that show what a finding says.
 mod example;
 /// The questions of a group, one rule after the other.

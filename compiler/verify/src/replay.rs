@@ -155,6 +155,8 @@ pub(crate) struct Judgement {
     pub(crate) matching: Vec<RuleId>,
     /// Rules of the subject that exclude each other, so that it has no policy.
     pub(crate) conflict: Option<Conflict>,
+    /// Every rule that selects the party, in order.
+    pub(crate) selecting: Vec<RuleId>,
 }
 
 impl<'a> Stage<'a> {
@@ -380,6 +382,21 @@ impl<'a> Stage<'a> {
         conflict.is_none().then(|| model.request(&flow, request))
     }
 
+    /// Whether the proxies of the party in a seat let a request through.
+    pub(crate) fn answer(
+        &self,
+        witness: &Witness,
+        seat: Seat,
+        direction: Direction,
+        request: &Request,
+    ) -> Answer {
+        let Some(flow) = self.flow(witness, seat, direction) else {
+            return Answer::Passed;
+        };
+        let resolved = Resolved::new(&self.rules, &self.universe);
+        Model::build(&resolved, self.settings).request(&flow, request)
+    }
+
     /// What the policy of the party in a seat says of the flow. `None` if that party has no policy.
     pub(crate) fn judge(
         &self,
@@ -406,10 +423,12 @@ impl<'a> Stage<'a> {
             let rule = self.rules.rule(**id);
             rule.is_some_and(|rule| model.matches(rule, ports, &flow))
         });
+        let selecting = applied.rules.iter();
         let mut verdict = model.eval(&flow);
         verdict.rules = verdict.rules.iter().filter_map(outside).collect();
         Some(Judgement {
             matching: matching.filter_map(outside).collect(),
+            selecting: selecting.filter_map(outside).collect(),
             verdict,
             conflict,
         })

@@ -41,8 +41,9 @@ fn run(name: &str) -> std::io::Result<(String, Stats)> {
     let read = |name: &str| fs::read_to_string(folder.join(name));
     let mut world = World::new("policies.yaml", &read("policies.yaml")?);
     let source = world.sources.add(name, read(name)?);
-    let (intents, mut findings) = intents::read(&source);
-    let report = check_intents(&world.rules, &world.settings, &intents, &Options::default());
+    let (read, mut findings) = intents::read(&source);
+    let options = Options::default();
+    let report = check_intents(&world.rules, &world.settings, &read.intents, &options);
     findings.extend(report.findings);
     policyc_diag::diagnostic::sort(&mut findings);
     Ok((world.show(&findings), report.stats))
@@ -65,9 +66,10 @@ fn holds(intent: &str) -> bool {
     let text = include_str!("../../../testdata/verify/intents/policies.yaml");
     let mut world = World::new("policies.yaml", text);
     let source = world.sources.add("intent", intent);
-    let (intents, faults) = intents::read(&source);
-    assert_eq!((intents.len(), faults.len()), (1, 0), "{intent}");
-    let report = check_intents(&world.rules, &world.settings, &intents, &Options::default());
+    let (read, faults) = intents::read(&source);
+    assert_eq!((read.intents.len(), faults.len()), (1, 0), "{intent}");
+    let options = Options::default();
+    let report = check_intents(&world.rules, &world.settings, &read.intents, &options);
     let broken = report.findings.iter().filter(|finding| finding.is_error());
     assert_eq!(report.stats.proven + broken.count(), 1, "{intent}");
     report.stats.proven == 1

@@ -53,11 +53,8 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     let report = policyc_verify::check(&front.rules, &settings, &options);
     let findings = with_conflicts(report.findings, conflicts);
     front.diagnostics.extend(findings);
-    let (intents, faults) = intents::read(&args.intents, &mut front.sources)?;
-    front.diagnostics.extend(faults);
-    let proofs = policyc_verify::check_intents(&front.rules, &settings, &intents, &options);
-    front.diagnostics.extend(proofs.findings);
-    output::remark(&remark(&front, report.stats, proofs.stats));
+    let proofs = intents::check(&args.intents, args.preset, &mut front, &options)?;
+    output::remark(&remark(&front, report.stats, proofs));
     let found = std::mem::take(&mut front.diagnostics);
     let exit = output::findings(found, &front.sources, args.format, args.fail_on);
     Ok(front.exit(exit))

@@ -23,6 +23,8 @@ mod diff;
 mod graph;
 /// Input that is broken, too large or made to hurt.
 mod hostile;
+/// Intents and guards.
+mod intents;
 /// The examples on the pages that explain diagnostics.
 mod pages;
 /// What reviewers of pull requests read.

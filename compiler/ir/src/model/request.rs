@@ -8,7 +8,7 @@
 
 use super::judge::Hit;
 use super::{Enforced, Filter, Flow, Model, Parser, Reason};
-use crate::l7::Content;
+use crate::l7::{Content, Rules};
 use crate::rule::{Action, Tier};
 use crate::universe::NamedPorts;
 
@@ -118,7 +118,7 @@ impl Model<'_> {
             match filter.action {
                 Action::Deny => return unknown.unwrap_or(Answer::Refused),
                 Action::Pass => skipped = Some(filter.level.tier),
-                Action::Allow => match says(filter, request) {
+                Action::Allow => match says(filter.l7.as_deref(), request) {
                     Answer::Passed => return Answer::Passed,
                     Answer::Refused => {}
                     answer @ Answer::Unknown(_) => unknown = Some(answer),
@@ -150,15 +150,23 @@ fn order(hit: &Hit<'_>) -> (u8, u8) {
     }
 }
 
-/// What one allow says: `Refused` means that it has no say.
-fn says(filter: &Filter, request: &Request) -> Answer {
-    let Some(l7) = &filter.l7 else {
+/// What an allow with these layer 7 rules says of a request: `Refused` means that it has no say.
+pub fn says(l7: Option<&Rules>, request: &Request) -> Answer {
+    let Some(l7) = l7 else {
         return Answer::Passed;
     };
     let (server_name, http) = match request {
         Request::Tls(name) => (name.as_deref(), None),
         Request::Http(http) => (http.server_name.as_deref(), Some(http)),
-        Request::Dns(_) => return Answer::Refused,
+        Request::Dns(name) => {
+            return match &l7.content {
+                Content::Dns(names) if names.iter().any(|fqdn| fqdn.matches(name)) => {
+                    Answer::Passed
+                }
+                Content::None if l7.is_empty() => Answer::Passed,
+                _ => Answer::Refused,
+            };
+        }
     };
     let named = l7.server_names.is_empty()
         || server_name

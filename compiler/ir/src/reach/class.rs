@@ -21,6 +21,11 @@ const PRIVATE: &[&str] = &[
     "fe80::/10",
 ];
 
+/// Prefixes of addresses that the internet does not route.
+pub fn private() -> impl Iterator<Item = Cidr> {
+    PRIVATE.iter().filter_map(|text| Cidr::parse(text))
+}
+
 /// One end of an opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Party {
@@ -104,7 +109,7 @@ fn outside(universe: &Universe) -> BTreeSet<IdentityId> {
 
 /// Whether an identity is of the world and not all of its addresses are private.
 fn is_internet(identity: &Identity) -> bool {
-    let mut private = PRIVATE.iter().filter_map(|text| Cidr::parse(text));
+    let mut private = private();
     let world = ["world", "world-ipv4", "world-ipv6"]
         .iter()
         .any(|name| identity.labels.has_name(name));

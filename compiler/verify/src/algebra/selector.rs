@@ -35,6 +35,26 @@ pub(crate) enum Conflict {
     AlwaysOnPods(Requirement),
 }
 
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Contradiction(requirements) => {
+                let texts: Vec<_> = requirements
+                    .iter()
+                    .map(|requirement| format!("`{requirement}`"))
+                    .collect();
+                write!(f, "{} contradict each other", texts.join(" and "))
+            }
+            Self::NeverOnPods(requirement) => {
+                write!(f, "no pod has a label that meets `{requirement}`")
+            }
+            Self::AlwaysOnPods(requirement) => {
+                write!(f, "every pod has the label `{}`", requirement.key)
+            }
+        }
+    }
+}
+
 /// The name under which a label is reasoned about: a namespace's name is also one of its labels.
 pub(crate) fn canonical(name: &Arc<str>) -> Arc<str> {
     match name.strip_prefix(NAMESPACE_LABELS) {

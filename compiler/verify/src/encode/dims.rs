@@ -193,6 +193,11 @@ impl Dims {
         }
     }
 
+    /// Adds a DNS name or pattern.
+    pub(crate) fn name(&mut self, fqdn: &Fqdn) {
+        self.names.insert(fqdn.clone());
+    }
+
     /// DNS names and patterns that peers are selected by.
     pub(crate) fn names(&self) -> &BTreeSet<Fqdn> {
         &self.names

@@ -2,83 +2,60 @@
 
 use policyc_diag::{Diagnostic, Span, codes, suggest};
 use policyc_ir::cidr::Cidr;
+use policyc_ir::fqdn::Fqdn;
 use policyc_ir::label::filter::Filter;
-use policyc_ir::label::{CLUSTER, Key, NAMESPACE, Source};
-use policyc_ir::selector::{Operator, Requirement, Selector};
+use policyc_ir::label::{CLUSTER, Source};
+use policyc_ir::reach;
+use policyc_ir::selector::{Requirement, Selector};
+use policyc_ir::settings::Settings;
 use policyc_ir::universe::RESERVED;
 
 use crate::algebra::kind::Kind;
-use crate::algebra::selector::{Reach, pods};
-use crate::encode::{Dims, Frame, Seat, matching};
+use crate::algebra::selector::{Conflict, Reach, pods};
+use crate::encode::{Dims, Frame, Seat, Side, matching};
 use crate::term::Term;
 
 /// One end of an intent.
 #[derive(Clone, Debug)]
 pub struct End {
-    pub(crate) parties: Parties,
+    /// Alternatives.
+    pub(crate) parties: Vec<Parties>,
+    /// Those of them that are not meant.
+    pub(crate) except: Vec<Parties>,
     pub(crate) span: Span,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) enum Parties {
+/// Whose pods are meant where no cluster is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clusters {
+    /// Those of the local cluster.
+    Own,
+    /// Those of every cluster: a namespace is the same one everywhere.
+    All,
+}
+
+/// One alternative of an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parties {
     /// Every pod, and every address outside the cluster.
     Any,
+    /// The same, other nodes and what else there is; but the local node as a source only where policies have a say.
+    Everyone,
     /// Pods that a selector matches.
     Pods(Selector),
     /// A reserved entity.
     Entity(String),
     /// Addresses outside the cluster.
     Cidr(Cidr),
+    /// Addresses outside the cluster that the internet routes.
+    Internet,
+    /// Addresses outside the cluster that a DNS answer gave for such a name.
+    Dns(Fqdn),
 }
 
-/// What is asked of a label, as intents write it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Test {
-    /// `key=value`, `key in (a,b)`.
-    In,
-    /// `key!=value`, `key notin (a,b)`.
-    NotIn,
-    /// `key`.
-    Exists,
-    /// `!key`.
-    Absent,
-}
-
-impl End {
-    /// `any`: every pod and every address outside the cluster.
-    pub fn any(span: Span) -> Self {
-        Self {
-            parties: Parties::Any,
-            span,
-        }
-    }
-
-    /// Pods by label, in one namespace or in all. Keys are written as in policies, `k8s:app` or `app`.
-    pub fn pods<'a>(
-        requirements: impl IntoIterator<Item = (&'a str, Test, &'a [String])>,
-        namespace: Option<&str>,
-        span: Span,
-    ) -> Self {
-        let written = requirements.into_iter().map(|(key, test, values)| {
-            let values = values.iter().map(|value| value.as_str().into()).collect();
-            let operator = match test {
-                Test::In => Operator::In(values),
-                Test::NotIn => Operator::NotIn(values),
-                Test::Exists => Operator::Exists,
-                Test::Absent => Operator::DoesNotExist,
-            };
-            Requirement::new(Key::parse(key), operator)
-        });
-        let namespace =
-            namespace.map(|name| Requirement::equals(Key::new(Source::K8s, NAMESPACE), name));
-        Self {
-            parties: Parties::Pods(Selector::new(written.chain(namespace))),
-            span,
-        }
-    }
-
+impl Parties {
     /// An entity of the policy language: `world`, `host`, `cluster`, `all`, …
-    pub fn entity(name: &str, span: Span) -> Result<Self, Diagnostic> {
+    pub(crate) fn entity(name: &str, span: Span) -> Result<Self, Diagnostic> {
         let known = RESERVED.iter().map(|(name, _)| *name);
         let known: Vec<_> = known.chain(["all", "cluster"]).collect();
         if !known.contains(&name) {
@@ -89,14 +66,11 @@ impl End {
                 .label(span, "unknown entity")
                 .help(help));
         }
-        Ok(Self {
-            parties: Parties::Entity(name.to_owned()),
-            span,
-        })
+        Ok(Self::Entity(name.to_owned()))
     }
 
     /// Addresses outside the cluster.
-    pub fn cidr(text: &str, span: Span) -> Result<Self, Diagnostic> {
+    pub(crate) fn cidr(text: &str, span: Span) -> Result<Self, Diagnostic> {
         let cidr = Cidr::parse(text).ok_or_else(|| {
             Diagnostic::new(
                 codes::INVALID_CIDR,
@@ -107,61 +81,56 @@ impl End {
                 "expected an address and a length, such as `10.0.0.0/8`",
             )
         })?;
-        Ok(Self {
-            parties: Parties::Cidr(cidr),
-            span,
-        })
+        Ok(Self::Cidr(cidr))
     }
 
-    /// Names what it speaks of.
-    pub(crate) fn describe(&self, dims: &mut Dims) {
-        if let Parties::Pods(selector) = &self.parties {
-            dims.peer(selector);
+    fn describe(&self, dims: &mut Dims) {
+        match self {
+            Self::Pods(selector) => dims.peer(selector),
+            Self::Dns(fqdn) => dims.name(fqdn),
+            _ => {}
         }
     }
 
-    /// Whether a rule's subject may be in it.
-    pub(crate) fn may_meet(&self, subject: &Reach, filter: &Filter) -> bool {
-        match &self.parties {
-            Parties::Pods(selector) => Reach::new(selector, filter).meets(subject),
-            Parties::Any => true,
-            Parties::Entity(name) => kinds(name).iter().any(|kind| {
+    fn may_meet(&self, subject: &Reach, filter: &Filter) -> bool {
+        match self {
+            Self::Pods(selector) => Reach::new(selector, filter).meets(subject),
+            Self::Any | Self::Everyone => true,
+            Self::Entity(name) => kinds(name).iter().any(|kind| {
                 subject.kinds & kind.bit() != 0 || *kind == Kind::POD && subject.pod.is_some()
             }),
-            Parties::Cidr(_) => false,
+            Self::Cidr(_) | Self::Internet | Self::Dns(_) => false,
         }
     }
 
-    /// Whether the local node may be in it.
-    pub(crate) fn may_be_host(&self) -> bool {
-        match &self.parties {
-            Parties::Pods(selector) => Kind::HOSTS
+    fn may_be_host(&self) -> bool {
+        match self {
+            Self::Pods(selector) => Kind::HOSTS
                 .iter()
                 .any(|kind| selector.matches(&kind.labels())),
-            Parties::Entity(name) => kinds(name).iter().any(|kind| Kind::HOSTS.contains(kind)),
-            Parties::Any | Parties::Cidr(_) => false,
+            Self::Entity(name) => kinds(name).iter().any(|kind| Kind::HOSTS.contains(kind)),
+            Self::Everyone => true,
+            Self::Any | Self::Cidr(_) | Self::Internet | Self::Dns(_) => false,
         }
     }
 
-    /// Why no party can be in it.
-    pub(crate) fn conflict(&self, filter: &Filter) -> Option<crate::algebra::selector::Conflict> {
-        match &self.parties {
-            Parties::Pods(selector) if !speaks_of_reserved(selector) => {
-                pods(selector, filter).err()
-            }
-            _ => None,
-        }
-    }
-
-    /// The party of a seat is in it.
-    pub(crate) fn holds(&self, frame: &Frame, seat: Seat) -> Term {
+    fn holds(&self, frame: &Frame, seat: Seat, settings: &Settings, clusters: Clusters) -> Term {
         let (side, _) = frame.seats(seat);
-        let local = side.is_local(&frame.dims);
-        match &self.parties {
-            Parties::Any => side
+        let local = match clusters {
+            Clusters::Own => side.is_local(&frame.dims),
+            Clusters::All => Term::Const(true),
+        };
+        match self {
+            Self::Any => side
                 .is_any(std::iter::once(Kind::POD).chain(Kind::V4).chain(Kind::V6))
                 .and(local),
-            Parties::Pods(selector) => {
+            Self::Everyone => {
+                let mute = seat == Seat::First && settings.allow_localhost;
+                let spoken = |kind: &Kind| !mute || !Kind::HOSTS.contains(kind);
+                side.is_any(kinds("all").into_iter().filter(spoken))
+                    .and(local)
+            }
+            Self::Pods(selector) => {
                 let matched = side.matches(&frame.dims, selector);
                 let only_pods = if speaks_of_reserved(selector) {
                     Term::Const(true)
@@ -176,13 +145,84 @@ impl End {
                 };
                 Term::all([matched, only_pods, bound])
             }
-            Parties::Entity(name) => side.is_any(kinds(name)).and(local),
-            Parties::Cidr(cidr) => matching::inside(side, cidr),
+            Self::Entity(name) => side.is_any(kinds(name)).and(local),
+            Self::Cidr(cidr) => matching::inside(side, cidr),
+            Self::Internet => internet(side),
+            Self::Dns(fqdn) => side.name(fqdn).map_or(Term::Const(false), Term::Flag),
         }
     }
 }
 
-fn speaks_of_reserved(selector: &Selector) -> bool {
+impl End {
+    /// Several alternatives without exceptions.
+    #[cfg(test)]
+    pub(crate) fn of(parties: Vec<Parties>, span: Span) -> Self {
+        Self {
+            parties,
+            except: Vec::new(),
+            span,
+        }
+    }
+
+    /// Names what it speaks of.
+    pub(crate) fn describe(&self, dims: &mut Dims) {
+        for parties in self.parties.iter().chain(&self.except) {
+            parties.describe(dims);
+        }
+    }
+
+    /// Whether a rule's subject may be in it.
+    pub(crate) fn may_meet(&self, subject: &Reach, filter: &Filter) -> bool {
+        let mut parties = self.parties.iter();
+        parties.any(|one| one.may_meet(subject, filter))
+    }
+
+    /// Whether the local node may be in it.
+    pub(crate) fn may_be_host(&self) -> bool {
+        self.parties.iter().any(Parties::may_be_host)
+    }
+
+    /// Why no party can be in it.
+    pub(crate) fn conflict(&self, filter: &Filter) -> Option<Conflict> {
+        let mut first = None;
+        for parties in &self.parties {
+            match parties {
+                Parties::Pods(selector) if !speaks_of_reserved(selector) => {
+                    match pods(selector, filter) {
+                        Ok(_) => return None,
+                        Err(conflict) => first = first.or(Some(conflict)),
+                    }
+                }
+                _ => return None,
+            }
+        }
+        first
+    }
+
+    /// The party of a seat is in it.
+    pub(crate) fn holds(
+        &self,
+        frame: &Frame,
+        seat: Seat,
+        settings: &Settings,
+        clusters: Clusters,
+    ) -> Term {
+        let any = |parties: &[Parties]| {
+            let each = parties.iter();
+            Term::any(each.map(|one| one.holds(frame, seat, settings, clusters)))
+        };
+        any(&self.parties).and(any(&self.except).negate())
+    }
+}
+
+/// It is an address outside the cluster that the internet routes.
+fn internet(side: &Side) -> Term {
+    let private = Term::any(reach::private().map(|cidr| matching::inside(side, &cidr)));
+    side.is_v4().or(side.is_v6()).and(private.negate())
+}
+
+/// Whether it asks for a reserved label, as no pod has one.
+pub(super) fn speaks_of_reserved(selector: &Selector) -> bool {
     selector
         .requirements()
         .iter()

@@ -1,72 +1,77 @@
 //! From an intent to a question, and from its answer to a finding.
 
-use std::time::Instant;
-
-use policyc_diag::Diagnostic;
-use policyc_ir::RuleId;
 use policyc_ir::model::Reason;
-use policyc_ir::rule::{Direction, Rule, RuleSet};
-use policyc_ir::settings::Settings;
+use policyc_ir::model::request::{Answer as Said, Request};
+use policyc_ir::rule::Direction;
 
-use super::{Intent, text};
-use crate::algebra::kind::Kind;
-use crate::algebra::overlap::Algebra;
-use crate::encode::{Dims, Encoded, Frame, Seat, Side, matching};
-use crate::replay::{Library, Stage};
+use super::question::{Context, Question};
+use super::told::{DESTINATION, End, SOURCE, Told};
+use super::{Answer, Claim, Intent, request, text};
+use crate::encode::{Frame, Seat};
+use crate::replay::Stage;
 use crate::solver::z3::Z3;
-use crate::solver::{Answer, Solver};
-use crate::term::Term;
-use crate::{Options, Stats, witness};
+use crate::solver::{self, Literal, Solver};
+use crate::witness::{self, Witness};
+use crate::{Stats, intent::service::Wanted};
 
-/// What all intents share.
-#[derive(Debug)]
-pub(super) struct Context<'a> {
-    pub(super) rules: &'a RuleSet,
-    algebra: Algebra<'a>,
-    library: Library<'a>,
-    settings: &'a Settings,
-    options: &'a Options,
-    deadline: Option<Instant>,
-}
+/// A flow, as the model judges it.
+struct Example(Told);
 
-impl<'a> Context<'a> {
-    pub(super) fn new(
-        rules: &'a RuleSet,
-        settings: &'a Settings,
-        options: &'a Options,
-        deadline: Option<Instant>,
-    ) -> Self {
-        Self {
-            rules,
-            algebra: Algebra::new(rules, settings),
-            library: Library::new(rules, settings),
-            settings,
-            options,
-            deadline,
+impl Example {
+    fn new(
+        witness: &Witness,
+        stage: &Stage<'_>,
+        request: Option<&Request>,
+    ) -> Result<Self, String> {
+        let [from, to] = &witness.sides;
+        let sides = [
+            (Seat::First, from, Direction::Egress, &SOURCE),
+            (Seat::Second, to, Direction::Ingress, &DESTINATION),
+        ];
+        let mut ends = Vec::new();
+        for (seat, party, direction, words) in sides {
+            let Some(judgement) = stage.judge(witness, seat, direction) else {
+                continue;
+            };
+            let refuses = match request {
+                Some(request) if judgement.verdict.allowed => {
+                    match stage.answer(witness, seat, direction, request) {
+                        Said::Passed => false,
+                        Said::Refused => true,
+                        Said::Unknown(what) => return Err(format!("it depends on {what}")),
+                    }
+                }
+                _ => false,
+            };
+            ends.push(End {
+                verdict: judgement.verdict,
+                selecting: judgement.selecting,
+                party: witness.party(party),
+                words,
+                refuses,
+            });
         }
+        let mut flow = witness.show(Direction::Egress);
+        if let Some(request) = request {
+            flow = format!("{flow}, asking {},", request::show(request));
+        }
+        Ok(Self(Told { flow, ends }))
     }
 
-    /// Rules of a direction that may select a party of the end.
-    fn slice(&self, intent: &Intent, direction: Direction) -> Vec<(RuleId, &'a Rule)> {
-        let end = match direction {
-            Direction::Ingress => &intent.to,
-            Direction::Egress => &intent.from,
-        };
-        let concerns = |(_, rule): &(RuleId, &Rule)| {
-            let reach = || self.algebra.subject(rule);
-            rule.direction == direction
-                && if rule.subject.node {
-                    self.settings.host_firewall && end.may_be_host()
-                } else {
-                    reach().is_some_and(|reach| end.may_meet(reach, &self.settings.labels))
-                }
-        };
-        self.rules.iter().filter(concerns).collect()
+    /// Whether some end has no policy at all, since its rules exclude each other.
+    fn conflicts(&self) -> bool {
+        let mut ends = self.0.ends.iter();
+        ends.any(|end| end.verdict.reason == Reason::Conflict)
+    }
+
+    /// Whether the model says so too.
+    fn is_confirmed(&self, passes: bool) -> bool {
+        !self.0.ends.is_empty() && self.0.passes() == passes
     }
 }
 
 /// Proves an intent or finds a flow that breaks it.
-pub(super) fn check(context: &Context<'_>, intent: &Intent) -> (Option<Diagnostic>, Stats) {
+pub(super) fn check(context: &Context<'_>, intent: &Intent) -> (Result<Answer, String>, Stats) {
     let mut stats = Stats {
         subjects: 1,
         ..Stats::default()
@@ -74,127 +79,189 @@ pub(super) fn check(context: &Context<'_>, intent: &Intent) -> (Option<Diagnosti
     let conflict = [(&intent.from, "source"), (&intent.to, "destination")]
         .into_iter()
         .find_map(|(end, name)| {
-            end.conflict(&context.settings.labels)
-                .map(|conflict| (end, name, conflict))
+            let conflict = end.conflict(&context.settings.labels)?;
+            Some((end, name, conflict))
         });
     if let Some((end, name, conflict)) = conflict {
         stats.by_algebra = 1;
-        return (Some(text::vacuous(intent, end, name, &conflict)), stats);
+        let finding = text::vacuous(intent, end, name, &conflict);
+        return (Ok(Answer::Empty(finding)), stats);
     }
-    let late = context
-        .deadline
-        .is_some_and(|deadline| Instant::now() >= deadline);
-    let answer = if late {
-        Err("the time limit for all questions was reached".to_owned())
-    } else {
-        solve(context, intent, &mut stats)
+    if context.is_late() {
+        let why = "the time limit for all questions was reached".to_owned();
+        return (Err(why), stats);
+    }
+    let mut asked = match Asked::new(context, intent) {
+        Ok(asked) => asked,
+        Err(why) => return (Err(why), stats),
     };
-    let finding = answer.unwrap_or_else(|why| {
-        stats.undecided = 1;
-        Some(text::undecided(intent, &why))
-    });
-    (finding, stats)
+    let answer = match intent.claim {
+        Claim::Never => asked.refute(true),
+        Claim::Must => asked.refute(false),
+        Claim::May => asked.some_on_each(),
+    };
+    stats.questions = asked.questions;
+    (answer, stats)
 }
 
-fn solve(
-    context: &Context<'_>,
-    intent: &Intent,
-    stats: &mut Stats,
-) -> Result<Option<Diagnostic>, String> {
-    let (frame, premise, passes) = question(context, intent);
-    let mut solver = Z3::new(frame.script.clone(), context.options.limits);
-    let premise = solver.literal(&premise);
-    let passes = solver.literal(&passes);
-    stats.questions += 1;
-    match solver.check(&[premise, passes]) {
-        Answer::Unknown(why) => return Err(why),
-        Answer::Unsat => {
-            stats.questions += 1;
-            // A proof about nothing is no comfort: some party and port must exist.
-            return match solver.check(&[premise]) {
-                Answer::Sat => {
-                    stats.proven += 1;
-                    Ok(None)
+/// An intent's question and the solver that knows it.
+struct Asked<'a> {
+    context: &'a Context<'a>,
+    intent: &'a Intent,
+    frame: Frame,
+    solver: Z3,
+    between: Literal,
+    /// For each request: what is asked, that it is blocked, and that it passes.
+    cases: Vec<(Option<Request>, [Literal; 2])>,
+    /// Whether rules may exclude each other.
+    clashes: bool,
+    questions: usize,
+}
+
+impl<'a> Asked<'a> {
+    fn new(context: &'a Context<'a>, intent: &'a Intent) -> Result<Self, String> {
+        let question = Question::new(context, intent)?;
+        let mut solver = Z3::new(question.frame.script.clone(), context.options.limits);
+        let between = solver.literal(&question.between);
+        let cases = question.cases.into_iter().map(|case| {
+            let outcomes = [&case.blocked, &case.passes];
+            let outcomes = outcomes.map(|outcome| solver.literal(outcome));
+            (case.request, outcomes)
+        });
+        let cases = cases.collect();
+        Ok(Self {
+            context,
+            intent,
+            frame: question.frame,
+            solver,
+            between,
+            cases,
+            clashes: question.clashes,
+            questions: 0,
+        })
+    }
+
+    /// Whether some flow fits.
+    fn fits(&mut self, assumed: &[Literal]) -> Result<bool, String> {
+        self.questions += 1;
+        match self.solver.check(assumed) {
+            solver::Answer::Sat => Ok(true),
+            solver::Answer::Unsat => Ok(false),
+            solver::Answer::Unknown(why) => Err(why),
+        }
+    }
+
+    fn on(&mut self, services: &Wanted) -> Literal {
+        let on = services.holds(&self.frame);
+        self.solver.literal(&on)
+    }
+
+    /// Holds unless a flow passes (or, if not `passes`, is blocked).
+    fn refute(&mut self, passes: bool) -> Result<Answer, String> {
+        let on = self.on(&self.intent.services);
+        for at in 0..self.cases.len() {
+            let Some(example) = self.outcome(at, on, passes)? else {
+                continue;
+            };
+            if passes && example.conflicts() {
+                return Err(conflict(&example));
+            }
+            return self.broken(&example, passes);
+        }
+        // A proof about nothing is no comfort: some party and port must exist.
+        self.possible(&[self.between, on])
+    }
+
+    /// Holds if some flow passes on each of the services.
+    fn some_on_each(&mut self) -> Result<Answer, String> {
+        for services in &self.intent.services.parts() {
+            let on = self.on(services);
+            let mut passed = false;
+            for at in 0..self.cases.len() {
+                let Some(example) = self.outcome(at, on, true)? else {
+                    continue;
+                };
+                if example.conflicts() {
+                    return Err(conflict(&example));
                 }
-                Answer::Unsat => Ok(Some(text::no_flow(intent))),
-                Answer::Unknown(why) => Err(why),
+                if !example.is_confirmed(true) {
+                    return self.unconfirmed(&example);
+                }
+                passed = true;
+                break;
+            }
+            if passed {
+                continue;
+            }
+            return match self.outcome(0, on, false)? {
+                Some(example) => self.broken(&example, false),
+                None => Ok(Answer::Empty(text::no_flow(self.intent))),
             };
         }
-        Answer::Sat => {}
+        Ok(Answer::Holds)
     }
-    let wishes = frame.wishes(&super::text::port_hints(&intent.services));
-    let values = witness::find(&mut solver, &wishes, &[premise, passes])?;
-    let Some(values) = values else {
-        return Err("the solver took its answer back".to_owned());
-    };
-    let witness = witness::decode(&frame, &values)?;
-    let stage = Stage::new(&context.library, &witness, Seat::Second);
-    let out = stage.judge(&witness, Seat::First, Direction::Egress);
-    let into = stage.judge(&witness, Seat::Second, Direction::Ingress);
-    let judged = out.iter().chain(&into);
-    if judged
-        .clone()
-        .any(|judgement| judgement.verdict.reason == Reason::Conflict)
-    {
-        return Err(format!(
-            "rules of an end of {} exclude each other",
-            witness.show(Direction::Egress)
-        ));
+
+    /// An example of a request that passes, or is blocked.
+    fn outcome(&mut self, at: usize, on: Literal, passes: bool) -> Result<Option<Example>, String> {
+        let Some((request, [blocked, passed])) = self.cases.get(at).cloned() else {
+            return Ok(None);
+        };
+        let assumed = [self.between, on, if passes { passed } else { blocked }];
+        if !self.fits(&assumed)? {
+            return Ok(None);
+        }
+        self.example(&assumed, request.as_ref()).map(Some)
     }
-    let confirmed = out
-        .iter()
-        .chain(&into)
-        .all(|judgement| judgement.verdict.allowed)
-        && (out.is_some() || into.is_some());
-    Ok(Some(if confirmed {
-        text::broken(context.rules, intent, &witness, out.as_ref(), into.as_ref())
-    } else {
-        text::not_confirmed(intent, &witness)
-    }))
+
+    /// The finding of a flow that breaks the intent, if the model confirms it.
+    fn broken(&self, example: &Example, passes: bool) -> Result<Answer, String> {
+        if !example.is_confirmed(passes) {
+            return self.unconfirmed(example);
+        }
+        let rules = self.context.rules;
+        Ok(Answer::Broken(if passes {
+            text::passes(rules, self.intent, &example.0)
+        } else {
+            text::blocked(rules, self.intent, &example.0)
+        }))
+    }
+
+    /// What proxies do together, and which rules exclude each other, is estimated on the safe side, so there the model may
+    /// say otherwise.
+    fn unconfirmed(&self, example: &Example) -> Result<Answer, String> {
+        if self.intent.request.is_some() || self.clashes {
+            return Err(format!(
+                "several rules decide together about {}",
+                example.0.flow
+            ));
+        }
+        let finding = text::not_confirmed(self.intent, &example.0.flow);
+        Ok(Answer::Empty(finding))
+    }
+
+    fn possible(&mut self, premise: &[Literal]) -> Result<Answer, String> {
+        Ok(if self.fits(premise)? {
+            Answer::Holds
+        } else {
+            Answer::Empty(text::no_flow(self.intent))
+        })
+    }
+
+    /// The most readable flow that fits, and what the model says of it.
+    fn example(
+        &mut self,
+        assumed: &[Literal],
+        request: Option<&Request>,
+    ) -> Result<Example, String> {
+        let wishes = self.frame.wishes(&self.intent.services.port_hints());
+        let values = witness::find(&mut self.solver, &wishes, assumed)?;
+        let values = values.ok_or("the solver took its answer back")?;
+        let witness = witness::decode(&self.frame, &values)?;
+        let stage = Stage::new(&self.context.library, &witness, Seat::Second);
+        Example::new(&witness, &stage, request)
+    }
 }
 
-/// The frame, "the flow is one the intent speaks of", and "it passes both ends".
-fn question(context: &Context<'_>, intent: &Intent) -> (Frame, Term, Term) {
-    let rules = context.rules;
-    let egress = context.slice(intent, Direction::Egress);
-    let ingress = context.slice(intent, Direction::Ingress);
-    let all = egress.iter().chain(&ingress).map(|(_, rule)| *rule);
-    let mut dims = Dims::new(rules, all, context.settings);
-    intent.from.describe(&mut dims);
-    intent.to.describe(&mut dims);
-    dims.services(&intent.services);
-    let mut frame = dims.frame();
-    frame.destination(Seat::Second);
-    let mut verdict = |slice: &[(RuleId, &Rule)], direction, seat| {
-        let encoded: Vec<Encoded> = slice
-            .iter()
-            .map(|(id, rule)| frame.encode(rules, *id, rule, seat))
-            .collect();
-        let judged = frame.verdict(&encoded, direction, seat, context.settings);
-        let (subject, _) = frame.seats(seat);
-        has_policy(&frame, subject, context.settings).implies(judged)
-    };
-    let out = verdict(&egress, Direction::Egress, Seat::First);
-    let into = verdict(&ingress, Direction::Ingress, Seat::Second);
-    let (from, to) = frame.seats(Seat::First);
-    let has_policy = |side: &Side| has_policy(&frame, side, context.settings);
-    let premise = Term::all([
-        intent.from.holds(&frame, Seat::First),
-        intent.to.holds(&frame, Seat::Second),
-        has_policy(from).or(has_policy(to)),
-        matching::services(&frame, &intent.services),
-    ]);
-    (frame, premise, out.and(into))
-}
-
-/// The party of a side is an endpoint of this cluster. Pods of other clusters have policies that are not ours to see,
-/// and nodes have some only with the host firewall.
-fn has_policy(frame: &Frame, side: &Side, settings: &Settings) -> Term {
-    let pod = side.is_pod().and(side.is_local(&frame.dims));
-    let host = if settings.host_firewall {
-        side.is_host()
-    } else {
-        Term::Const(false)
-    };
-    Term::any([pod, side.is_any(Kind::SUBJECTS), host])
+fn conflict(example: &Example) -> String {
+    format!("rules of an end of {} exclude each other", example.0.flow)
 }

@@ -1,7 +1,64 @@
 //! Protocols and ports from written parts.
 
-use policyc_diag::{Diagnostic, Span, codes};
+use policyc_diag::{Diagnostic, Span, codes, suggest};
 use policyc_ir::port::{L4, Ports, Protocol};
+use policyc_ir::rule::Services;
+
+use crate::encode::{Dims, Frame, matching};
+use crate::term::Term;
+
+/// The services that an intent is about.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Alternatives by what was written, `tcp/80` or `any/53`; all services if there are none.
+    pub each: Vec<Vec<L4>>,
+    /// Whether every other service is meant instead.
+    pub except: bool,
+}
+
+impl Wanted {
+    /// All that are listed.
+    pub(crate) fn listed(&self) -> Services {
+        if self.each.is_empty() {
+            Services::All
+        } else {
+            Services::Of(self.each.concat())
+        }
+    }
+
+    /// What has to be possible by itself for something to be possible on each.
+    pub(crate) fn parts(&self) -> Vec<Self> {
+        if self.except || self.each.is_empty() {
+            return vec![self.clone()];
+        }
+        let part = |one: &Vec<L4>| Self {
+            each: vec![one.clone()],
+            except: false,
+        };
+        self.each.iter().map(part).collect()
+    }
+
+    /// Names what it speaks of.
+    pub(crate) fn describe(&self, dims: &mut Dims) {
+        dims.services(&self.listed());
+    }
+
+    /// The flow is on one of them.
+    pub(crate) fn holds(&self, frame: &Frame) -> Term {
+        let listed = matching::services(frame, &self.listed());
+        if self.except { listed.negate() } else { listed }
+    }
+
+    /// Ports worth showing: those that are named, then common ones.
+    pub(crate) fn port_hints(&self) -> Vec<u16> {
+        let listed = self.each.iter().flatten().filter(|_| !self.except);
+        let first = listed.filter_map(|l4| match l4.ports {
+            Ports::Range(first, _) => Some(first),
+            _ => None,
+        });
+        first.chain([80, 8]).collect()
+    }
+}
 
 /// Reads `tcp`, `tcp/5432`, `udp/8000-8100`, `tcp/http` or `icmp/8` from its two halves; `any` stands for every
 /// protocol that has ports.
@@ -9,13 +66,7 @@ pub fn service(protocol: &str, ports: Option<&str>, span: Span) -> Result<Vec<L4
     let protocols = if protocol.eq_ignore_ascii_case("any") {
         Protocol::WITH_PORTS.to_vec()
     } else {
-        let known = Protocol::parse(protocol).ok_or_else(|| {
-            Diagnostic::new(
-                codes::INVALID_PROTOCOL,
-                format!("`{protocol}` is no protocol"),
-            )
-            .label(span, "expected `tcp`, `udp`, `sctp`, `icmp` or `icmpv6`")
-        })?;
+        let known = Protocol::parse(protocol).ok_or_else(|| unknown(protocol, span))?;
         vec![known]
     };
     let all = protocols.into_iter().map(|protocol| {
@@ -23,6 +74,14 @@ pub fn service(protocol: &str, ports: Option<&str>, span: Span) -> Result<Vec<L4
         Ok(L4 { protocol, ports })
     });
     all.collect()
+}
+
+fn unknown(protocol: &str, span: Span) -> Diagnostic {
+    const KNOWN: [&str; 6] = ["tcp", "udp", "sctp", "icmp", "icmpv6", "any"];
+    let message = format!("`{protocol}` is no protocol");
+    Diagnostic::new(codes::INVALID_PROTOCOL, message)
+        .label(span, "expected `tcp`, `udp`, `sctp`, `icmp` or `icmpv6`")
+        .maybe_help(suggest::did_you_mean(protocol, KNOWN))
 }
 
 fn read(protocol: Protocol, text: &str, span: Span) -> Result<Ports, Diagnostic> {

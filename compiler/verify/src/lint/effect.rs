@@ -80,7 +80,7 @@ impl Effects {
 }
 
 /// Whether an allow leaves flows to layers 3 and 4 alone.
-fn is_plain(rule: &Rule) -> bool {
+pub(crate) fn is_plain(rule: &Rule) -> bool {
     rule.l7.is_none() && rule.auth.is_none()
 }
 
@@ -103,8 +103,7 @@ pub(super) fn has_same_effect(rule: &Rule, other: &Rule) -> bool {
 
 /// Whether the rule, or others that Cilium merges with it, may ask for things that exclude each other.
 fn clashes<'a>(rule: &'a Rule, special: impl Iterator<Item = &'a Rule>) -> bool {
-    let listener = rule.l7.as_ref().and_then(|l7| l7.listener.as_ref());
-    if listener.is_some_and(|listener| listener.unusable) {
+    if is_unusable(rule) {
         return true;
     }
     let own = (!is_plain(rule)).then_some(rule);
@@ -120,6 +119,17 @@ fn clashes<'a>(rule: &'a Rule, special: impl Iterator<Item = &'a Rule>) -> bool 
         rest = more;
     }
     false
+}
+
+/// Whether Cilium computes no policy for the rule's subjects, whatever else there is.
+pub(crate) fn is_unusable(rule: &Rule) -> bool {
+    let listener = rule.l7.as_ref().and_then(|l7| l7.listener.as_ref());
+    listener.is_some_and(|listener| listener.unusable)
+}
+
+/// Whether two rules may have a part in a conflict, on account of which Cilium has no policy for their subjects.
+pub(crate) fn may_clash(one: &Rule, other: &Rule) -> bool {
+    share_ports(one, other) && exclude(one, other)
 }
 
 /// Whether two allows of one filter may exclude each other (Cilium's mergePortProto).
