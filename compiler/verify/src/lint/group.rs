@@ -42,9 +42,11 @@ pub(super) fn run(context: &Context<'_>, group: &Group, gone: &BTreeSet<RuleId>)
     // What is needless depends on what was found needless before; the examples do not depend on each other.
     let told = outcomes
         .into_par_iter()
-        .map(|(id, rule, outcome)| report::tell(context, id, rule, outcome));
+        .map(|(id, rule, outcome)| report::tell(context, id, rule, &outcome));
     let told: Vec<Found> = told.collect();
-    told.into_iter().for_each(|one| found.add(one));
+    for one in told {
+        found.add(one);
+    }
     found
 }
 
@@ -127,7 +129,11 @@ impl<'a> Run<'a> {
             found.needless.push(id);
             let reason = self.explain(id, rule, &near)?;
             return Ok(reason.map(|reason| {
-                let avoided = reason.avoids().then_some(near.touching).unwrap_or_default();
+                let avoided = if reason.avoids() {
+                    near.touching
+                } else {
+                    Vec::new()
+                };
                 Outcome::Idle { reason, avoided }
             }));
         }

@@ -13,13 +13,13 @@ use super::text::{self, Reason};
 use super::{Context, Found, Group};
 
 /// Puts what came of a rule into words.
-pub(super) fn tell(context: &Context<'_>, id: RuleId, rule: &Rule, outcome: Outcome) -> Found {
+pub(super) fn tell(context: &Context<'_>, id: RuleId, rule: &Rule, outcome: &Outcome) -> Found {
     let mut found = Found::default();
     if context.is_late() {
         found.stats.undecided += 1;
         return found;
     }
-    let others = match &outcome {
+    let others = match outcome {
         Outcome::Idle { .. } => Vec::new(),
         Outcome::Kept(near) => near.touching.clone(),
     };
@@ -28,7 +28,7 @@ pub(super) fn tell(context: &Context<'_>, id: RuleId, rule: &Rule, outcome: Outc
         others,
     };
     let mut run = Run::new(context, &group, &BTreeSet::new());
-    let told = match &outcome {
+    let told = match outcome {
         Outcome::Idle { reason, avoided } => run.report(id, rule, reason, avoided, &mut found),
         Outcome::Kept(near) => { run.overlaps(id, rule, near, &mut found) }
             .and_then(|()| run.bypass(id, rule, near, &mut found)),

@@ -1,5 +1,7 @@
 //! What is proven of rules, and what is not: each statement beside its nearest neighbour that does not hold.
 
+use std::fmt::Write as _;
+
 use policyc_verify::{Options, check};
 
 use crate::support::World;
@@ -15,9 +17,9 @@ fn codes(entries: &[Entry]) -> Vec<&'static str> {
     for section in ["ingress", "ingressDeny", "egress", "egressDeny"] {
         let of: Vec<_> = entries.iter().filter(|(own, _)| *own == section).collect();
         if !of.is_empty() {
-            text += &format!("  {section}:\n");
+            _ = writeln!(text, "  {section}:");
             for (_, entry) in of {
-                text += &format!("  - {{{entry}}}\n");
+                _ = writeln!(text, "  - {{{entry}}}");
             }
         }
     }

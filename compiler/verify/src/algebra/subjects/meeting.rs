@@ -108,7 +108,9 @@ fn labels<'a>(
             .map(|(values, at)| (values, Bits::of(asked.len(), at)))
             .collect();
         let mut silent = pods.clone();
-        of.iter().for_each(|(_, bits)| silent.without(bits));
+        for (_, bits) in &of {
+            silent.without(bits);
+        }
         let meeting = |values: &Values| {
             let mut all = silent.clone();
             let near = of.iter().filter(|(other, _)| values.meets(other));
@@ -149,7 +151,7 @@ pub(super) fn all(algebra: &Algebra<'_>, rules: &[&Rule]) -> Vec<Vec<usize>> {
     let others = rules.iter().enumerate().filter(|(_, rule)| special(rule));
     let others: Vec<(usize, &Rule)> = others.map(|(at, rule)| (at, *rule)).collect();
     let index = Index::new(&asked, rules);
-    let one = |(rule, asked): (&&Rule, &Option<&Asked>)| {
+    let one = |(rule, asked): (&&Rule, Option<&Asked>)| {
         let mut all = match asked {
             Some(asked) => index.meeting(rule, asked),
             None => Bits::of(rules.len(), []),
@@ -162,7 +164,7 @@ pub(super) fn all(algebra: &Algebra<'_>, rules: &[&Rule]) -> Vec<Vec<usize>> {
         }
         all.members().collect()
     };
-    rules.par_iter().zip(&asked).map(one).collect()
+    rules.par_iter().zip(asked).map(one).collect()
 }
 
 #[cfg(test)]
