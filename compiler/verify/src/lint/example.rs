@@ -26,6 +26,12 @@ const PARTNERS: usize = 6;
 /// How many pairs of rules that exclude each other are kept away from an example.
 const CONFLICTS: usize = 24;
 
+/// How many flows are drawn where any will do.
+const ROUGH: u64 = 48;
+
+/// From how many rules on that are to be avoided a solver takes too long for a flow that need not be found.
+const AVOIDED: usize = 16;
+
 /// Changes to a flow that are tried to get it away from other rules.
 const STEPS: usize = 96;
 
@@ -184,7 +190,10 @@ impl Run<'_> {
         let mut asker = Asker::for_example(self.context, &group);
         let hints = text::port_hints(self.context.rules, wanted.matched);
         let mut values = self.drawn_example(&asker, wanted, &hints);
-        if values.is_none() {
+        if values.is_none() && wanted.rough {
+            values = self.rough_example(&asker, wanted);
+        }
+        if values.is_none() && !(wanted.rough && wanted.avoided.len() > AVOIDED) {
             self.questions += 1;
             values = solved_example(&mut asker, wanted, &hints)?;
         }
@@ -234,6 +243,20 @@ pub(super) fn drawn(
     drawn
 }
 
+impl Run<'_> {
+    /// Some flow, as it comes.
+    fn rough_example(&self, asker: &Asker, wanted: &Wanted<'_>) -> Option<Assignment> {
+        let context = self.context;
+        let musts = wanted.matched.iter().chain(wanted.selected);
+        let musts: Vec<&Rule> = musts.filter_map(|id| context.rules.rule(*id)).collect();
+        (0..ROUGH).find_map(|number: u64| {
+            let mut pick = Pick::Random((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            let values = asker.frame.draw(context.algebra, &musts, &mut pick)?;
+            wanted.fits(asker, &values).then_some(values)
+        })
+    }
+}
+
 /// What came of looking for an example.
 #[derive(Debug)]
 pub(super) enum Example {
@@ -254,6 +277,8 @@ pub(super) struct Wanted<'a> {
     pub(super) matched: &'a [RuleId],
     /// Rules that do not.
     pub(super) avoided: &'a [RuleId],
+    /// Whether any flow will do, and none if it is hard to find.
+    pub(super) rough: bool,
     /// Pairs of which no subject is selected by both.
     pub(super) apart: Vec<(RuleId, RuleId)>,
 }

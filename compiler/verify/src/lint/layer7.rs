@@ -87,6 +87,7 @@ impl Run<'_> {
             let wanted = Wanted {
                 matched: &matched,
                 avoided: &avoided,
+                rough: !avoided.is_empty(),
                 ..Wanted::default()
             };
             let Some(witness) = self.flow(&wanted)? else {
