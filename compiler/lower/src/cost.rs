@@ -17,7 +17,7 @@ use crate::classes::{self, Judged};
 use crate::{Distinct, Key};
 
 /// Tables that are looked into, the largest first.
-const TABLES: usize = 64;
+const TABLES: usize = 32;
 
 /// The rule that costs most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

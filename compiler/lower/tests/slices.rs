@@ -1,5 +1,5 @@
 //! A bundle for all nodes decides on each of them what a bundle for that node alone decides, and what the model of that
-//! node does.
+//! node does. Only services that a node stands behind may be decided for some nodes' pods and denied for all.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -16,8 +16,10 @@ use std::net::IpAddr;
 
 use policy_abi::arena::{Read as _, record};
 use policy_abi::lookup;
+use policy_abi::reason::Reason;
 use policyc_diag::SourceMap;
 use policyc_ir::cidr::Cidr;
+use policyc_ir::frontend::frontends;
 use policyc_ir::ids::{EndpointId, IdentityId};
 use policyc_ir::inventory::{self, Inventory};
 use policyc_ir::model::{Flow, Model};
@@ -50,6 +52,8 @@ struct Found {
     api_hosts: usize,
     /// Answers about the addresses of the pod's own node.
     own_node: usize,
+    /// Answers about services.
+    services: usize,
 }
 
 #[test]
@@ -77,6 +81,7 @@ fn slices_together_equal_the_whole() {
     println!("{found:?}");
     assert!(found.answers >= ANSWERS_MIN, "{found:?}");
     assert!(found.api_hosts > 0 && found.own_node > 0, "{found:?}");
+    assert!(found.services > 0, "{found:?}");
 }
 
 /// Tables, and the universe they are about.
@@ -86,12 +91,19 @@ struct Built {
 }
 
 impl Built {
-    fn new(rules: &RuleSet, universe: Universe, case: &Case, node: Option<&str>) -> Option<Self> {
+    fn new(
+        rules: &RuleSet,
+        inventory: &Inventory,
+        universe: Universe,
+        case: &Case,
+        node: Option<&str>,
+    ) -> Option<Self> {
+        let pod_ranges = vec![Cidr::parse("10.77.0.0/16").unwrap()];
         let target = Target {
             node: node.map(str::to_owned),
-            pod_ranges: vec![Cidr::parse("10.77.0.0/16").unwrap()],
+            services: frontends(inventory, &universe, &pod_ranges),
+            pod_ranges,
             extended_protocols: false,
-            services: Vec::new(),
         };
         let resolved = Resolved::new(rules, &universe);
         let model = Model::build(&resolved, &case.settings);
@@ -169,7 +181,7 @@ fn compare(case: &Case, mut found: Found) -> Found {
     let (inventory, _) = Inventory::read(&parse(&[case.cluster.yaml()]));
     let rules = normalise::normalise(&policies, &inventory, settings);
     let all = inventory::cluster(&inventory, &rules, settings);
-    let Some(whole) = Built::new(&rules, all, case, None) else {
+    let Some(whole) = Built::new(&rules, &inventory, all, case, None) else {
         return found;
     };
     let api_host = |entry: &policy_bundle::write::Ipcache| entry.own.is_some();
@@ -179,7 +191,7 @@ fn compare(case: &Case, mut found: Found) -> Found {
     let (mut images, mut bytes) = (0, 0);
     for node in NODES {
         let universe = inventory::universe(&inventory, &rules, settings, Some(node));
-        let slice = Built::new(&rules, universe, case, Some(node)).unwrap();
+        let slice = Built::new(&rules, &inventory, universe, case, Some(node)).unwrap();
         for pod in slice.pods() {
             assert!(pods.insert(pod.clone()), "`{pod}` is in two slices");
             same_answers(&rules, case, node, &pod, (&whole, &slice), &mut found);
@@ -208,7 +220,8 @@ fn same_answers(
     let pods = (0..=case.cluster.pods.len()).map(Cluster::address);
     let nodes = [0, 1].map(Cluster::node_address);
     let all = ADDRESSES.iter().map(|text| (*text).to_owned());
-    for text in all.chain(pods).chain(nodes) {
+    let services = (0..case.cluster.services.len()).map(|at| format!("10.96.0.{at}"));
+    for text in all.chain(pods).chain(nodes).chain(services) {
         let address: IpAddr = text.parse().unwrap();
         let seen = [whole, slice].map(|built| built.identity(node, address));
         for direction in Direction::BOTH {
@@ -218,10 +231,21 @@ fn same_answers(
             {
                 let one = whole.answer(pod, direction, seen[0], flow);
                 let other = slice.answer(pod, direction, seen[1], flow);
-                assert_eq!(one, other, "{pod} {direction:?} {address} {flow:?}");
-                let wanted = of_model(&model, subject, direction, IdentityId(seen[1]), flow);
-                assert_eq!(one.0 == record::ALLOW, wanted, "{pod} {address} {flow:?}");
+                let peer = IdentityId(seen[1]);
+                let is_service = slice.universe.identity(peer).is_none();
+                // To pods on some nodes a node behind it is their own, to others it is not; other rules may say the same.
+                let alike = (one.0, one.2) == (other.0, other.2);
+                let denied = one.0 == record::DENY && one.1 == Reason::MixedService as u8;
+                assert!(
+                    one == other || is_service && (alike || denied),
+                    "{pod} {direction:?} {address} {flow:?}: {one:?} {other:?}"
+                );
+                if !is_service {
+                    let wanted = of_model(&model, subject, direction, peer, flow);
+                    assert_eq!(one.0 == record::ALLOW, wanted, "{pod} {address} {flow:?}");
+                }
                 found.answers += 1;
+                found.services += usize::from(is_service);
                 found.own_node += usize::from(text == own);
             }
         }

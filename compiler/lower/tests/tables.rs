@@ -147,7 +147,7 @@ fn tables_beyond_the_limits_are_an_error() {
     let heavy = "the rule that costs most is `cnp n1/heavy spec.ingress[0]`";
     assert_eq!(faults[0].notes, [heavy]);
     let label = &faults[0].labels[0].text;
-    assert!(label.contains("64 of the largest tables"), "{label}");
+    assert!(label.contains("32 of the largest tables"), "{label}");
 }
 
 fn run(share: u32, then: impl Fn(Case)) {

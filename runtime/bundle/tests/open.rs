@@ -10,6 +10,7 @@ mod common;
 
 use std::sync::LazyLock;
 
+use policy_abi::arena::{Read as _, header, record};
 use policy_bundle::write::{self, EncodeError, encode};
 use policy_bundle::{BYTES_MAX, Bundle, Kind, OpenError, SigningKey, Trust, keys};
 use proptest::prelude::*;
@@ -314,6 +315,43 @@ fn records_are_checked() {
         }
     );
     assert!(matches!(set(Kind::Arena, 0, 0), OpenError::Tables(_)));
+}
+
+/// Texts for logs are there if a record names them; a node's own address may be something else on it.
+#[test]
+fn log_texts_and_own_identities_come_back() {
+    let mut contents = contents();
+    let records = contents.arena.u32(header::RECORDS_AT);
+    let cookie = (records + 2 * record::BYTES + record::COOKIE) as usize;
+    contents.arena[cookie] = 2;
+    contents.logs = vec!["one".to_owned(), "two\nthree".to_owned()];
+    contents.ipcache[4].own = Some(2);
+    let file = encode(&contents, None).unwrap();
+    let bundle = Bundle::open(&file, &Trust::AllowUnsigned).unwrap();
+    assert_eq!(bundle.logs().collect::<Vec<_>>(), contents.logs);
+    let own = bundle.ipcache().find_map(|entry| entry.own);
+    assert_eq!(own, Some(2));
+
+    let refused = |contents: &write::Contents| match encode(contents, None) {
+        Err(EncodeError::Refused(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    let mut fewer = contents.clone();
+    fewer.logs.pop();
+    assert_eq!(
+        refused(&fewer),
+        OpenError::LogCount {
+            found: 1,
+            needed: 2
+        }
+    );
+    let mut pods = contents.clone();
+    pods.ipcache[1].own = Some(2);
+    let kind = Kind::Ipcache;
+    assert!(matches!(refused(&pods), OpenError::Reserved { kind: it, .. } if it == kind));
+    let mut beyond = contents;
+    beyond.ipcache[4].own = Some(4);
+    assert!(matches!(refused(&beyond), OpenError::Identity { kind: it, .. } if it == kind));
 }
 
 #[test]

@@ -90,6 +90,25 @@ fn each_fault_has_its_name() {
         refusal(records + record::BYTES, 1 | 0x400),
         TablesError::Reason { record: 1 }
     );
+    // Authentication goes with an allow only, and nothing leaves the last word to a proxy.
+    let (deny, allow) = (records + record::BYTES, records + 2 * record::BYTES);
+    let auth = u32::from(record::AUTH_REQUIRED) << 16;
+    assert_eq!(
+        refusal(deny, tables.u32(deny) | auth),
+        TablesError::Auth { record: 1 }
+    );
+    assert_eq!(
+        refusal(allow, tables.u32(allow) | 3 << 16),
+        TablesError::Auth { record: 2 }
+    );
+    assert_eq!(
+        refusal(allow + record::PROXY, 1),
+        TablesError::Proxy { record: 2 }
+    );
+    let mut asking = tables.clone();
+    set32(&mut asking, allow, tables.u32(allow) | auth);
+    set32(&mut asking, allow + record::COOKIE, 7);
+    assert_eq!(check(&asking).unwrap().logs, 7);
     assert_eq!(
         refusal(images[0] + image::PEER_DIR, 0),
         in_first(TablesError::Bounds { at: 0 })

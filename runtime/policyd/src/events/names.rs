@@ -101,3 +101,25 @@ impl Names {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_a_position_among_the_log_texts() {
+        let table = Table {
+            logs: vec!["one".to_owned(), "two\nthree".to_owned()],
+            ..Table::default()
+        };
+        let mut event = Event::from_bytes(&[0; policy_abi::event::BYTES]).unwrap();
+        let mut log = |cookie| {
+            event.cookie = cookie;
+            table.log(&event).join(", ")
+        };
+        assert_eq!(
+            [log(0), log(1), log(2), log(3)],
+            ["", "one", "two, three", ""]
+        );
+    }
+}
