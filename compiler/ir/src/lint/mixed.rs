@@ -6,22 +6,17 @@ use policyc_diag::{Diagnostic, codes};
 
 use crate::frontend::{Backends, Frontend, Nodes};
 use crate::ids::{EndpointId, IdentityId};
-use crate::model::{Flow, Model};
+use crate::model::{Enforced, Flow, Model};
 use crate::port::Protocol;
 use crate::rule::Direction;
 
-/// One finding for each port of a service that some pod may reach at one backend and not at another.
+/// One finding for each port of a service that some pod may reach at one backend and not at another. `node`: the one
+/// whose pods are asked about; all if `None`.
 ///
-/// Cost: only ports with several kinds of backends are asked about, once for each policy and node.
-pub fn mixed(model: &Model<'_>, frontends: &[Frontend]) -> Vec<Diagnostic> {
-    let universe = model.universe();
-    let mut subjects: BTreeMap<_, EndpointId> = BTreeMap::new();
-    for (at, endpoint) in universe.endpoints().iter().enumerate() {
-        let id = EndpointId::at(at);
-        if let Some(policy) = model.policy_index(id).filter(|_| !endpoint.host) {
-            subjects.entry((policy, endpoint.node)).or_insert(id);
-        }
-    }
+/// Pods with the same policy are one, as in the tables: a node behind a service is the host to some of them and a remote
+/// node to others. Cost: only ports with several kinds of backends are asked about, once for each policy.
+pub fn mixed(model: &Model<'_>, frontends: &[Frontend], node: Option<&str>) -> Vec<Diagnostic> {
+    let subjects = subjects(model, node);
     let mut found: BTreeMap<(&str, u16, Protocol), Diagnostic> = BTreeMap::new();
     for frontend in frontends {
         for ((protocol, port), backends) in &frontend.ports {
@@ -30,8 +25,11 @@ pub fn mixed(model: &Model<'_>, frontends: &[Frontend]) -> Vec<Diagnostic> {
             if (backends.len() < 2 && !of_node) || found.contains_key(&key) {
                 continue;
             }
-            let parted = subjects.values().find_map(|subject| {
-                Some((*subject, parted(model, *subject, *protocol, backends)?))
+            let parted = subjects.values().find_map(|(subject, nodes)| {
+                Some((
+                    *subject,
+                    parted(model, (*subject, nodes), *protocol, backends)?,
+                ))
             });
             if let Some((subject, parted)) = parted {
                 let diagnostic = finding(model, frontend, (*protocol, *port), subject, parted);
@@ -42,22 +40,38 @@ pub fn mixed(model: &Model<'_>, frontends: &[Frontend]) -> Vec<Diagnostic> {
     found.into_values().collect()
 }
 
+/// For each policy towards peers: a pod that has it, and the nodes of all that do.
+fn subjects<'a>(
+    model: &'a Model<'_>,
+    node: Option<&str>,
+) -> BTreeMap<&'a Enforced, (EndpointId, Nodes)> {
+    let universe = model.universe();
+    let mut subjects: BTreeMap<_, (EndpointId, Nodes)> = BTreeMap::new();
+    for (at, endpoint) in universe.endpoints().iter().enumerate() {
+        let name = endpoint
+            .node
+            .and_then(|at| universe.nodes().get(at.index()));
+        let here = node.is_none_or(|wanted| name.is_some_and(|name| &**name == wanted));
+        let id = EndpointId::at(at);
+        if let Some(policy) = model.policy_of(id).filter(|_| here && !endpoint.host) {
+            let subject = subjects.entry(&policy.egress);
+            let (_, nodes) = subject.or_insert_with(|| (id, Nodes::new()));
+            nodes.insert(endpoint.node);
+        }
+    }
+    subjects
+}
+
 /// A backend that is allowed, and one that is denied.
 type Parted = [(IdentityId, u16); 2];
 
 fn parted(
     model: &Model<'_>,
-    subject: EndpointId,
+    (subject, nodes): (EndpointId, &Nodes),
     protocol: Protocol,
     backends: &Backends,
 ) -> Option<Parted> {
-    let node = model.universe().endpoint(subject)?.node;
-    let nodes = Nodes::from([node]);
-    let seen = || {
-        backends
-            .iter()
-            .flat_map(|backend| backend.seen_from(&nodes))
-    };
+    let seen = || backends.iter().flat_map(|backend| backend.seen_from(nodes));
     let allows = |(peer, port): &(IdentityId, u16)| {
         let flow = Flow {
             subject,
