@@ -117,3 +117,76 @@ fn finding(
         .note("Cilium decides by the backend that is chosen for each connection; policyd sees a packet before that choice, so it drops all of them")
         .help("let the policy speak of all pods behind the service alike, or make two services of it")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frontend::frontends;
+    use crate::inventory::{Inventory, cluster};
+    use crate::normalise;
+    use crate::policy::PolicySet;
+    use crate::resolve::Resolved;
+    use crate::settings::Settings;
+
+    /// A service of one node, and a pod on either.
+    const CLUSTER: &str = "
+apiVersion: v1
+kind: Node
+metadata: {name: node-a}
+spec: {podCIDRs: [10.77.0.0/24]}
+status: {addresses: [{type: InternalIP, address: 192.168.0.1}]}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: node-b}
+spec: {podCIDRs: [10.77.1.0/24]}
+status: {addresses: [{type: InternalIP, address: 192.168.0.2}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: shop, labels: {app: a}}
+spec: {nodeName: node-a}
+status: {phase: Running, podIPs: [{ip: 10.77.0.1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: b, namespace: shop, labels: {app: b}}
+spec: {nodeName: node-b}
+status: {phase: Running, podIPs: [{ip: 10.77.1.1}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: node, namespace: shop}
+spec: {clusterIP: 10.96.0.2, ports: [{port: 443}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: node, namespace: shop}
+subsets: [{addresses: [{ip: 192.168.0.1}], ports: [{port: 6443}]}]
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: nodes, namespace: shop}
+spec: {endpointSelector: {}, egress: [{toEntities: [remote-node]}]}
+";
+
+    /// A table that pods of both nodes share cannot tell a node from the host, so the service is dropped for both.
+    #[test]
+    fn nodes_are_told_apart_where_no_table_is_shared() {
+        let source = policyc_diag::SourceMap::new().add("cluster.yaml", CLUSTER);
+        let documents = policyc_syntax::parse(&source).documents;
+        let settings = Settings::default();
+        let (inventory, _) = Inventory::read(&documents);
+        let (policies, faults) = PolicySet::admit(&documents, &settings);
+        assert!(faults.is_empty(), "{faults:?}");
+        let rules = normalise::normalise(&policies, &inventory, &settings);
+        let universe = cluster(&inventory, &rules, &settings);
+        let resolved = Resolved::new(&rules, &universe);
+        let model = Model::build(&resolved, &settings);
+        let all = frontends(&inventory, &universe, &inventory.pod_ranges());
+        let found = |node| mixed(&model, &all, node).len();
+        assert_eq!(found(None), 1);
+        assert_eq!(found(Some("node-a")), 0, "the host, which is denied");
+        assert_eq!(found(Some("node-b")), 0, "a remote node, which is allowed");
+    }
+}
