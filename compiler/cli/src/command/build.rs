@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     target.services = frontend::frontends(&front.inventory, &universe, &target.pod_ranges);
     front
         .diagnostics
-        .extend(lint::mixed(&model, &target.services));
+        .extend(lint::mixed(&model, &target.services, args.node.as_deref()));
     let image =
         policyc_lower::lower(&model, &target).and_then(|image| fits(&image).map(|()| image));
     let image = match image {

@@ -69,7 +69,7 @@ fn mixed(front: &Front, settings: &Settings) -> Vec<Diagnostic> {
         return Vec::new();
     }
     let resolved = Resolved::new(&front.rules, &universe);
-    lint::mixed(&Model::build(&resolved, settings), &frontends)
+    lint::mixed(&Model::build(&resolved, settings), &frontends, None)
 }
 
 /// Adds rules that exclude each other for pods of the inventory. Where such a pair was found among all possible pods,

@@ -6,22 +6,17 @@ use policyc_diag::{Diagnostic, codes};
 
 use crate::frontend::{Backends, Frontend, Nodes};
 use crate::ids::{EndpointId, IdentityId};
-use crate::model::{Flow, Model};
+use crate::model::{Enforced, Flow, Model};
 use crate::port::Protocol;
 use crate::rule::Direction;
 
-/// One finding for each port of a service that some pod may reach at one backend and not at another.
+/// One finding for each port of a service that some pod may reach at one backend and not at another. `node`: the one
+/// whose pods are asked about; all if `None`.
 ///
-/// Cost: only ports with several kinds of backends are asked about, once for each policy and node.
-pub fn mixed(model: &Model<'_>, frontends: &[Frontend]) -> Vec<Diagnostic> {
-    let universe = model.universe();
-    let mut subjects: BTreeMap<_, EndpointId> = BTreeMap::new();
-    for (at, endpoint) in universe.endpoints().iter().enumerate() {
-        let id = EndpointId::at(at);
-        if let Some(policy) = model.policy_index(id).filter(|_| !endpoint.host) {
-            subjects.entry((policy, endpoint.node)).or_insert(id);
-        }
-    }
+/// Pods with the same policy are one, as in the tables: a node behind a service is the host to some of them and a remote
+/// node to others. Cost: only ports with several kinds of backends are asked about, once for each policy.
+pub fn mixed(model: &Model<'_>, frontends: &[Frontend], node: Option<&str>) -> Vec<Diagnostic> {
+    let subjects = subjects(model, node);
     let mut found: BTreeMap<(&str, u16, Protocol), Diagnostic> = BTreeMap::new();
     for frontend in frontends {
         for ((protocol, port), backends) in &frontend.ports {
@@ -30,8 +25,11 @@ pub fn mixed(model: &Model<'_>, frontends: &[Frontend]) -> Vec<Diagnostic> {
             if (backends.len() < 2 && !of_node) || found.contains_key(&key) {
                 continue;
             }
-            let parted = subjects.values().find_map(|subject| {
-                Some((*subject, parted(model, *subject, *protocol, backends)?))
+            let parted = subjects.values().find_map(|(subject, nodes)| {
+                Some((
+                    *subject,
+                    parted(model, (*subject, nodes), *protocol, backends)?,
+                ))
             });
             if let Some((subject, parted)) = parted {
                 let diagnostic = finding(model, frontend, (*protocol, *port), subject, parted);
@@ -42,22 +40,38 @@ pub fn mixed(model: &Model<'_>, frontends: &[Frontend]) -> Vec<Diagnostic> {
     found.into_values().collect()
 }
 
+/// For each policy towards peers: a pod that has it, and the nodes of all that do.
+fn subjects<'a>(
+    model: &'a Model<'_>,
+    node: Option<&str>,
+) -> BTreeMap<&'a Enforced, (EndpointId, Nodes)> {
+    let universe = model.universe();
+    let mut subjects: BTreeMap<_, (EndpointId, Nodes)> = BTreeMap::new();
+    for (at, endpoint) in universe.endpoints().iter().enumerate() {
+        let name = endpoint
+            .node
+            .and_then(|at| universe.nodes().get(at.index()));
+        let here = node.is_none_or(|wanted| name.is_some_and(|name| &**name == wanted));
+        let id = EndpointId::at(at);
+        if let Some(policy) = model.policy_of(id).filter(|_| here && !endpoint.host) {
+            let subject = subjects.entry(&policy.egress);
+            let (_, nodes) = subject.or_insert_with(|| (id, Nodes::new()));
+            nodes.insert(endpoint.node);
+        }
+    }
+    subjects
+}
+
 /// A backend that is allowed, and one that is denied.
 type Parted = [(IdentityId, u16); 2];
 
 fn parted(
     model: &Model<'_>,
-    subject: EndpointId,
+    (subject, nodes): (EndpointId, &Nodes),
     protocol: Protocol,
     backends: &Backends,
 ) -> Option<Parted> {
-    let node = model.universe().endpoint(subject)?.node;
-    let nodes = Nodes::from([node]);
-    let seen = || {
-        backends
-            .iter()
-            .flat_map(|backend| backend.seen_from(&nodes))
-    };
+    let seen = || backends.iter().flat_map(|backend| backend.seen_from(nodes));
     let allows = |(peer, port): &(IdentityId, u16)| {
         let flow = Flow {
             subject,
@@ -102,4 +116,77 @@ fn finding(
         .note(format!("allowed: {}; denied: {}", says(allowed), says(denied)))
         .note("Cilium decides by the backend that is chosen for each connection; policyd sees a packet before that choice, so it drops all of them")
         .help("let the policy speak of all pods behind the service alike, or make two services of it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frontend::frontends;
+    use crate::inventory::{Inventory, cluster};
+    use crate::normalise;
+    use crate::policy::PolicySet;
+    use crate::resolve::Resolved;
+    use crate::settings::Settings;
+
+    /// A service of one node, and a pod on either.
+    const CLUSTER: &str = "
+apiVersion: v1
+kind: Node
+metadata: {name: node-a}
+spec: {podCIDRs: [10.77.0.0/24]}
+status: {addresses: [{type: InternalIP, address: 192.168.0.1}]}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: node-b}
+spec: {podCIDRs: [10.77.1.0/24]}
+status: {addresses: [{type: InternalIP, address: 192.168.0.2}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: shop, labels: {app: a}}
+spec: {nodeName: node-a}
+status: {phase: Running, podIPs: [{ip: 10.77.0.1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: b, namespace: shop, labels: {app: b}}
+spec: {nodeName: node-b}
+status: {phase: Running, podIPs: [{ip: 10.77.1.1}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: node, namespace: shop}
+spec: {clusterIP: 10.96.0.2, ports: [{port: 443}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: node, namespace: shop}
+subsets: [{addresses: [{ip: 192.168.0.1}], ports: [{port: 6443}]}]
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: nodes, namespace: shop}
+spec: {endpointSelector: {}, egress: [{toEntities: [remote-node]}]}
+";
+
+    /// A table that pods of both nodes share cannot tell a node from the host, so the service is dropped for both.
+    #[test]
+    fn nodes_are_told_apart_where_no_table_is_shared() {
+        let source = policyc_diag::SourceMap::new().add("cluster.yaml", CLUSTER);
+        let documents = policyc_syntax::parse(&source).documents;
+        let settings = Settings::default();
+        let (inventory, _) = Inventory::read(&documents);
+        let (policies, faults) = PolicySet::admit(&documents, &settings);
+        assert!(faults.is_empty(), "{faults:?}");
+        let rules = normalise::normalise(&policies, &inventory, &settings);
+        let universe = cluster(&inventory, &rules, &settings);
+        let resolved = Resolved::new(&rules, &universe);
+        let model = Model::build(&resolved, &settings);
+        let all = frontends(&inventory, &universe, &inventory.pod_ranges());
+        let found = |node| mixed(&model, &all, node).len();
+        assert_eq!(found(None), 1);
+        assert_eq!(found(Some("node-a")), 0, "the host, which is denied");
+        assert_eq!(found(Some("node-b")), 0, "a remote node, which is allowed");
+    }
 }
