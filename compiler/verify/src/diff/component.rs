@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use policyc_ir::RuleId;
-use policyc_ir::rule::{Direction, Rule, RuleSet};
+use policyc_ir::rule::{Action, Direction, Rule, RuleSet};
 use policyc_ir::settings::Settings;
 
 use super::joint::{Joint, Version};
@@ -160,24 +160,44 @@ pub(super) struct Found {
 }
 
 /// All questions about a component.
+///
+/// A flow that no changed rule matches is decided otherwise only if its subject's default deny is another, unless a pass
+/// leads from rules to the default. So most questions are about flows that changed rules match, for which few rules
+/// count.
 pub(super) fn run(context: &Context<'_>, component: &Component) -> Found {
-    let question = Question::new(context, component);
+    let rules = component.near.iter();
+    let mut rules = rules.filter_map(|id| context.joint.rules.rule(*id));
+    let slim = !rules.any(|rule| rule.action == Action::Pass);
+    let question = Question::new(context, component, slim);
     let mut found = Found {
         undecided: question.doubts.clone(),
         ..Found::default()
     };
     let mut search = Search::new(context, component, &question);
-    for what in [
-        What::Opened,
-        What::Isolated,
-        What::Broken,
-        What::Mended,
-        What::Allowed,
-        What::Denied,
-    ] {
+    for what in [What::Broken, What::Mended, What::Allowed, What::Denied] {
         search.all(what, &mut found);
     }
-    effect::search(&mut search, &mut found);
-    found.questions = search.questions;
+    let flips = search.is_possible(&question.flips());
+    found.questions += search.questions;
+    match flips {
+        Err(why) => found.undecided.push(why),
+        Ok(false) => {
+            search.questions = 0;
+            effect::search(&mut search, &mut found);
+            found.questions += search.questions;
+        }
+        Ok(true) => of_flips(context, component, &mut found),
+    }
     found
+}
+
+/// Questions about all flows of subjects whose default deny is another.
+fn of_flips(context: &Context<'_>, component: &Component, found: &mut Found) {
+    let question = Question::new(context, component, false);
+    let mut search = Search::new(context, component, &question);
+    for what in [What::Opened, What::Isolated] {
+        search.all(what, found);
+    }
+    effect::search(&mut search, found);
+    found.questions += search.questions;
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use policyc_ir::RuleId;
-use policyc_ir::rule::{Action, Direction, Peer, Rule};
+use policyc_ir::rule::{Action, Direction, Peer, Peers, Rule, Services};
 
 use super::component::{Component, Context};
 use super::conflict;
@@ -28,23 +28,59 @@ pub(super) struct Says {
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) frame: Frame,
+    /// The rules, as far as they matter.
+    pub(super) rules: BTreeMap<RuleId, Rule>,
     pub(super) encoded: BTreeMap<RuleId, Encoded>,
     pub(super) old: Says,
     pub(super) new: Says,
     /// Some changed rule selects the subject, and policy applies to it.
     pub(super) scope: Term,
+    /// The flow is one for which the terms hold.
+    pub(super) about: Term,
     /// What the terms may get wrong.
     pub(super) doubts: Vec<String>,
 }
 
+/// How many pairs of rules are compared to leave out what cannot matter.
+const PAIRS: usize = 1 << 18;
+
+/// The rules of a component as far as they matter. `slim`: for flows that some changed rule matches, where of rules that
+/// match no such flow only the subject counts.
+fn mattering(context: &Context<'_>, component: &Component, slim: bool) -> BTreeMap<RuleId, Rule> {
+    let rules = &context.joint.rules;
+    let changed: Vec<_> = component
+        .changed
+        .iter()
+        .filter_map(|id| rules.rule(*id))
+        .collect();
+    let slim = slim && changed.len() * component.near.len() <= PAIRS;
+    let matters = |rule: &Rule| {
+        let mut changed = changed.iter();
+        !slim || changed.any(|one| context.algebra.flows_meet(one, rule))
+    };
+    let all = component.near.iter().chain(&component.across);
+    let known = all.filter_map(|id| Some((*id, rules.rule(*id)?)));
+    let each = known.map(|(id, rule)| {
+        let mut rule = rule.clone();
+        if rule.direction != component.direction
+            || !component.changed.contains(&id) && !matters(&rule)
+        {
+            rule.peers = Peers::Of(Vec::new());
+            rule.services = Services::Of(Vec::new());
+            rule.beside = Vec::new();
+        }
+        (id, rule)
+    });
+    each.collect()
+}
+
 impl Question {
-    pub(super) fn new(context: &Context<'_>, component: &Component) -> Self {
+    /// `slim`: about flows that some changed rule matches, and no others.
+    pub(super) fn new(context: &Context<'_>, component: &Component, slim: bool) -> Self {
         let rules = &context.joint.rules;
-        let all = component.near.iter().chain(&component.across);
-        let known: Vec<(RuleId, &Rule)> =
-            all.filter_map(|id| Some((*id, rules.rule(*id)?))).collect();
-        let mut dims = Dims::new(rules, known.iter().map(|(_, rule)| *rule), context.settings);
-        for id in known.iter().flat_map(|(_, rule)| &rule.beside) {
+        let known = mattering(context, component, slim);
+        let mut dims = Dims::new(rules, known.values(), context.settings);
+        for id in known.values().flat_map(|rule| &rule.beside) {
             if let Some(Peer::Labels(selector)) = rules.peer(*id) {
                 dims.peer(rules.selector(*selector));
             }
@@ -53,15 +89,15 @@ impl Question {
         frame.subject_and_peer(component.direction, component.node);
         let mut encoded = BTreeMap::new();
         let mut selects = BTreeMap::new();
-        for (id, rule) in known {
+        for (id, rule) in &known {
             if rule.direction == component.direction {
-                let terms = frame.encode(rules, id, rule, Seat::First);
-                selects.insert(id, terms.selects.clone());
-                encoded.insert(id, terms);
+                let terms = frame.encode(rules, *id, rule, Seat::First);
+                selects.insert(*id, terms.selects.clone());
+                encoded.insert(*id, terms);
             } else {
                 let (subject, _) = frame.seats(Seat::First);
                 let term = matching::subject(&frame, subject, rules, rule);
-                selects.insert(id, term);
+                selects.insert(*id, term);
             }
         }
         let mut doubts = Vec::new();
@@ -69,17 +105,25 @@ impl Question {
             let conflict = conflict_term(context, component, version, &selects, &mut doubts);
             says(context, component, version, &mut frame, &encoded, conflict)
         });
-        let changed = component.changed.iter();
-        let changed = changed.filter_map(|id| encoded.get(id).map(|rule| rule.selects.clone()));
+        let changed = || component.changed.iter().filter_map(|id| encoded.get(id));
+        let about = if slim {
+            Term::any(changed().map(|rule| rule.matches.clone()))
+        } else {
+            Term::Const(true)
+        };
+        let about = frame.script.define("about", about);
+        let changed = changed().map(|rule| rule.selects.clone());
         let exempt = frame.exempt(Seat::First, context.settings);
         let scope = Term::any(changed).and(exempt.negate());
         let scope = frame.script.define("scope", scope);
         Self {
             frame,
+            rules: known,
             encoded,
             old,
             new,
             scope,
+            about,
             doubts,
         }
     }
@@ -90,6 +134,12 @@ impl Question {
             Version::Old => &self.old,
             Version::New => &self.new,
         }
+    }
+
+    /// "The subject comes into default deny, or leaves it."
+    pub(super) fn flips(&self) -> Term {
+        let (old, new) = (self.old.enforced.clone(), self.new.enforced.clone());
+        self.judged().and(old.differs(new))
     }
 
     /// "The subject has a policy on both sides, and some changed rule selects it."
