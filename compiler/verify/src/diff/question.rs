@@ -22,6 +22,8 @@ pub(super) struct Says {
     pub(super) conflict: Term,
     /// Some rule allows or denies it.
     pub(super) matched: Term,
+    /// Some rule selects its subject.
+    pub(super) selected: Term,
 }
 
 /// A component as terms.
@@ -41,12 +43,24 @@ pub(super) struct Question {
     pub(super) doubts: Vec<String>,
 }
 
+/// Which flows a question is about. All that matters for others may be left out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// All.
+    All,
+    /// Those that some changed rule matches.
+    Changed,
+    /// Those from the local node to subjects that some rule selects on one side only.
+    Localhost,
+}
+
 /// How many pairs of rules are compared to leave out what cannot matter.
 const PAIRS: usize = 1 << 18;
 
-/// The rules of a component as far as they matter. `slim`: for flows that some changed rule matches, where of rules that
-/// match no such flow only the subject counts.
-fn mattering(context: &Context<'_>, component: &Component, slim: bool) -> BTreeMap<RuleId, Rule> {
+/// The rules of a component as far as they matter: for flows that some changed rule matches, rules that match no such
+/// flow count by their subject alone.
+fn mattering(context: &Context<'_>, component: &Component, about: About) -> BTreeMap<RuleId, Rule> {
+    let slim = about == About::Changed;
     let rules = &context.joint.rules;
     let changed: Vec<_> = component
         .changed
@@ -75,10 +89,9 @@ fn mattering(context: &Context<'_>, component: &Component, slim: bool) -> BTreeM
 }
 
 impl Question {
-    /// `slim`: about flows that some changed rule matches, and no others.
-    pub(super) fn new(context: &Context<'_>, component: &Component, slim: bool) -> Self {
+    pub(super) fn new(context: &Context<'_>, component: &Component, about: About) -> Self {
         let rules = &context.joint.rules;
-        let known = mattering(context, component, slim);
+        let known = mattering(context, component, about);
         let mut dims = Dims::new(rules, known.values(), context.settings);
         for id in known.values().flat_map(|rule| &rule.beside) {
             if let Some(Peer::Labels(selector)) = rules.peer(*id) {
@@ -106,10 +119,13 @@ impl Question {
             says(context, component, version, &mut frame, &encoded, conflict)
         });
         let changed = || component.changed.iter().filter_map(|id| encoded.get(id));
-        let about = if slim {
-            Term::any(changed().map(|rule| rule.matches.clone()))
-        } else {
-            Term::Const(true)
+        let about = match about {
+            About::All => Term::Const(true),
+            About::Changed => Term::any(changed().map(|rule| rule.matches.clone())),
+            About::Localhost => {
+                let (_, peer) = frame.seats(Seat::First);
+                started(&old, &new).and(peer.is_host())
+            }
         };
         let about = frame.script.define("about", about);
         let changed = changed().map(|rule| rule.selects.clone());
@@ -142,11 +158,23 @@ impl Question {
         self.judged().and(old.differs(new))
     }
 
+    /// "The local node is let into the subject on one side only, without a word of any rule."
+    pub(super) fn lets_localhost(&self) -> Term {
+        self.judged().and(started(&self.old, &self.new))
+    }
+
     /// "The subject has a policy on both sides, and some changed rule selects it."
     pub(super) fn judged(&self) -> Term {
         let conflict = self.old.conflict.clone().or(self.new.conflict.clone());
         self.scope.clone().and(conflict.negate())
     }
+}
+
+/// "The subject is in default deny, and some rule selects it on one side only": then the local node is let in on one
+/// side only.
+fn started(old: &Says, new: &Says) -> Term {
+    let selected = old.selected.clone().differs(new.selected.clone());
+    Term::all([selected, old.enforced.clone(), new.enforced.clone()])
 }
 
 fn says(
@@ -172,11 +200,13 @@ fn says(
     let passes = judged.and(conflict.clone().negate());
     let enforced = frame.enforced(here(), Seat::First, settings);
     let deciding = here().filter(|rule| rule.action != Action::Pass);
+    let selected = Term::any(here().map(|rule| rule.selects.clone()));
     let matched = Term::any(deciding.map(|rule| rule.matches.clone()));
     Says {
         passes: frame.script.define(format!("passes.{name}"), passes),
         enforced: frame.script.define(format!("enforced.{name}"), enforced),
         matched: frame.script.define(format!("matched.{name}"), matched),
+        selected: frame.script.define(format!("selected.{name}"), selected),
         conflict,
     }
 }
