@@ -35,8 +35,11 @@ pub(super) struct Search<'a> {
     solver: Z3,
     vocabulary: Vec<Fact>,
     literals: BTreeMap<Fact, Literal>,
-    pub(super) questions: usize,
 }
+
+/// Questions about one kind of change, times the rules that may have a part in it, after which no more regions are looked
+/// for. What counts is not time, so that the result is the same on every machine.
+const EFFORT: usize = 600_000;
 
 /// What both sides say of a flow.
 pub(super) struct Judged {
@@ -61,7 +64,6 @@ impl<'a> Search<'a> {
             solver,
             vocabulary,
             literals: BTreeMap::new(),
-            questions: 0,
         }
     }
 
@@ -92,8 +94,11 @@ impl<'a> Search<'a> {
         let same = self.solver.literal(&certain.clone().negate());
         let mut goals = vec![self.solver.literal(whole)];
         let mut wide = Wide::default();
+        let before = self.solver.asked;
         while let Some(values) = self.example(&goals)? {
-            if regions.len() >= REGIONS {
+            let asked = self.solver.asked.saturating_sub(before);
+            let tired = asked.saturating_mul(self.component.near.len()) > EFFORT;
+            if regions.len() >= REGIONS || tired && !regions.is_empty() {
                 found.more = true;
                 break;
             }
@@ -173,6 +178,11 @@ impl<'a> Search<'a> {
         ports
     }
 
+    /// How many questions the solver was asked.
+    pub(super) const fn questions(&self) -> usize {
+        self.solver.asked
+    }
+
     /// Whether some flow is one of these.
     pub(super) fn is_possible(&mut self, term: &Term) -> Result<bool, String> {
         match term {
@@ -184,9 +194,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Counts a question, unless there is no time for it.
-    fn in_time(&mut self) -> Result<(), String> {
-        self.questions += 1;
+    /// Whether there is time for a question.
+    fn in_time(&self) -> Result<(), String> {
         if self.context.is_late() {
             return Err("the time limit was reached".to_owned());
         }
