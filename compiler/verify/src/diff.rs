@@ -47,7 +47,7 @@ mod wide;
 pub use region::{Except, Party, Service};
 
 /// Regions that are looked for in one component and one kind of change.
-const REGIONS: usize = 48;
+const REGIONS: usize = 24;
 
 /// What two sets decide differently.
 #[derive(Clone, Debug, Default)]

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use policyc_ir::RuleId;
-use policyc_ir::rule::{Direction, Rule, RuleSet};
+use policyc_ir::rule::{Action, Direction, Rule, RuleSet};
 use policyc_ir::settings::Settings;
 
 use super::joint::{Joint, Version};
-use super::question::Question;
+use super::question::{About, Question};
 use super::search::Search;
 use super::{Change, What, conflict, effect};
 use crate::Options;
@@ -160,24 +160,68 @@ pub(super) struct Found {
 }
 
 /// All questions about a component.
+///
+/// A flow that no changed rule matches is decided otherwise only if the default is another, unless a pass leads from
+/// rules to the default. So most questions are about flows that changed rules match, for which few rules count.
 pub(super) fn run(context: &Context<'_>, component: &Component) -> Found {
-    let question = Question::new(context, component);
+    let rules = component.near.iter();
+    let mut rules = rules.filter_map(|id| context.joint.rules.rule(*id));
+    let about = if rules.any(|rule| rule.action == Action::Pass) {
+        About::All
+    } else {
+        About::Changed
+    };
+    let question = Question::new(context, component, about);
     let mut found = Found {
         undecided: question.doubts.clone(),
         ..Found::default()
     };
     let mut search = Search::new(context, component, &question);
-    for what in [
-        What::Opened,
-        What::Isolated,
-        What::Broken,
-        What::Mended,
-        What::Allowed,
-        What::Denied,
-    ] {
+    for what in [What::Broken, What::Mended, What::Allowed, What::Denied] {
         search.all(what, &mut found);
     }
-    effect::search(&mut search, &mut found);
-    found.questions = search.questions;
+    let localhost = component.direction == Direction::Ingress
+        && context.settings.allow_localhost
+        && about == About::Changed;
+    let localhost = if localhost {
+        search.is_possible(&question.lets_localhost())
+    } else {
+        Ok(false)
+    };
+    let flips = search.is_possible(&question.flips());
+    if flips == Ok(false) {
+        effect::search(&mut search, &mut found);
+    }
+    found.questions += search.questions();
+    for possible in [&flips, &localhost] {
+        found.undecided.extend(possible.clone().err());
+    }
+    if flips == Ok(true) {
+        of_flips(context, component, &mut found);
+    }
+    if localhost == Ok(true) {
+        of_localhost(context, component, &mut found);
+    }
     found
+}
+
+/// Questions about all flows of subjects whose default deny is another.
+fn of_flips(context: &Context<'_>, component: &Component, found: &mut Found) {
+    let question = Question::new(context, component, About::All);
+    let mut search = Search::new(context, component, &question);
+    for what in [What::Opened, What::Isolated] {
+        search.all(what, found);
+    }
+    effect::search(&mut search, found);
+    found.questions += search.questions();
+}
+
+/// Questions about the local node, which is let in where some rule selects the subject.
+fn of_localhost(context: &Context<'_>, component: &Component, found: &mut Found) {
+    let question = Question::new(context, component, About::Localhost);
+    let mut search = Search::new(context, component, &question);
+    for what in [What::Allowed, What::Denied] {
+        search.all(what, found);
+    }
+    found.questions += search.questions();
 }

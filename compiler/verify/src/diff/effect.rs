@@ -34,9 +34,9 @@ pub(super) fn search(search: &mut Search<'_>, found: &mut Found) {
 
 /// Rules of the component with what they match.
 fn near<'a>(search: &Search<'a>) -> impl Iterator<Item = (&'a Rule, Term)> {
-    let (context, question) = (search.context, search.question);
+    let question = search.question;
     question.encoded.iter().filter_map(|(id, encoded)| {
-        let rule = context.joint.rules.rule(*id)?;
+        let rule = question.rules.get(id)?;
         Some((rule, encoded.matches.clone()))
     })
 }

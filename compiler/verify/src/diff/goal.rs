@@ -12,8 +12,9 @@ pub(super) fn goal(question: &Question, what: What) -> (Term, Term) {
     // What no rule speaks of changes with default deny: subjects are named once for all of it.
     let opens = judged().and(opposite(&new.enforced, &old.enforced));
     let isolates = judged().and(opposite(&old.enforced, &new.enforced));
-    let allowed = judged().and(opposite(&old.passes, &new.passes));
-    let denied = judged().and(opposite(&new.passes, &old.passes));
+    let about = || judged().and(question.about.clone());
+    let allowed = about().and(opposite(&old.passes, &new.passes));
+    let denied = about().and(opposite(&new.passes, &old.passes));
     let opened = opens.clone().and(old.matched.clone().negate());
     let isolated = isolates.clone().and(new.matched.clone().negate());
     match what {

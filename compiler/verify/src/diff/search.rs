@@ -35,8 +35,11 @@ pub(super) struct Search<'a> {
     solver: Z3,
     vocabulary: Vec<Fact>,
     literals: BTreeMap<Fact, Literal>,
-    pub(super) questions: usize,
 }
+
+/// Questions about one kind of change, times the rules that may have a part in it, after which no more regions are looked
+/// for. What counts is not time, so that the result is the same on every machine.
+const EFFORT: usize = 600_000;
 
 /// What both sides say of a flow.
 pub(super) struct Judged {
@@ -51,8 +54,7 @@ impl<'a> Search<'a> {
         component: &'a Component,
         question: &'a Question,
     ) -> Self {
-        let rules = component.near.iter().chain(&component.across);
-        let rules = rules.filter_map(|id| context.joint.rules.rule(*id));
+        let rules = question.rules.values();
         let vocabulary = fact::vocabulary(context, &question.frame, component.node, rules);
         let solver = Z3::new(question.frame.script.clone(), context.options.limits);
         Self {
@@ -62,7 +64,6 @@ impl<'a> Search<'a> {
             solver,
             vocabulary,
             literals: BTreeMap::new(),
-            questions: 0,
         }
     }
 
@@ -72,9 +73,14 @@ impl<'a> Search<'a> {
         if whole == Term::Const(false) {
             return;
         }
-        if let Err(why) = self.regions(what, &whole, &certain, found) {
-            found.undecided.push(why);
-        }
+        let mut regions = Vec::new();
+        let done = self.regions(what, &whole, &certain, &mut regions, found);
+        // What was found until then is right, whatever was left.
+        let done = done.and_then(|()| self.shorten(&whole, &mut regions));
+        found.undecided.extend(done.err());
+        found
+            .changes
+            .extend(regions.into_iter().map(|(_, change)| change));
     }
 
     fn regions(
@@ -82,14 +88,17 @@ impl<'a> Search<'a> {
         what: What,
         whole: &Term,
         certain: &Term,
+        regions: &mut Vec<(Vec<Fact>, Change)>,
         found: &mut Found,
     ) -> Result<(), String> {
         let same = self.solver.literal(&certain.clone().negate());
         let mut goals = vec![self.solver.literal(whole)];
-        let mut regions: Vec<(Vec<Fact>, Change)> = Vec::new();
         let mut wide = Wide::default();
+        let before = self.solver.asked;
         while let Some(values) = self.example(&goals)? {
-            if regions.len() >= REGIONS {
+            let asked = self.solver.asked.saturating_sub(before);
+            let tired = asked.saturating_mul(self.component.near.len()) > EFFORT;
+            if regions.len() >= REGIONS || tired && !regions.is_empty() {
                 found.more = true;
                 break;
             }
@@ -105,41 +114,35 @@ impl<'a> Search<'a> {
                 found.faults.push(fault);
                 break;
             };
-            let mut region = (fewest, Vec::new(), false);
-            if !what.of_subjects() {
-                region = self.widen(&mut wide, certain, &values, region.0)?;
-            }
-            let (facts, except, partly) = region;
+            let (facts, except, partly) = if what.of_subjects() {
+                (fewest, Vec::new(), false)
+            } else {
+                self.widen(&mut wide, certain, &values, fewest)?
+            };
             goals.push(self.block(&facts));
             let mut change = self.change(what, &facts, &judged, &values);
             change.except = except;
             change.partly = partly;
             regions.push((facts, change));
         }
-        found.changes.extend(self.needed(whole, regions)?);
         Ok(())
     }
 
     /// Leaves out regions whose flows are all in others.
-    fn needed(
+    fn shorten(
         &mut self,
         whole: &Term,
-        mut regions: Vec<(Vec<Fact>, Change)>,
-    ) -> Result<Vec<Change>, String> {
+        regions: &mut Vec<(Vec<Fact>, Change)>,
+    ) -> Result<(), String> {
         let mut at = 0;
         while regions.len() > 1 && at < regions.len() {
             let mut goals = vec![self.solver.literal(whole)];
             for (other, (facts, _)) in regions.iter().enumerate() {
                 if other == at {
-                    goals.extend(
-                        facts
-                            .iter()
-                            .map(|fact| self.literal(fact))
-                            .collect::<Vec<_>>(),
-                    );
+                    let own: Vec<_> = facts.iter().map(|fact| self.literal(fact)).collect();
+                    goals.extend(own);
                 } else {
-                    let block = self.block(facts);
-                    goals.push(block);
+                    goals.push(self.block(facts));
                 }
             }
             if self.check(&goals)? {
@@ -148,15 +151,12 @@ impl<'a> Search<'a> {
                 regions.remove(at);
             }
         }
-        Ok(regions.into_iter().map(|(_, change)| change).collect())
+        Ok(())
     }
 
     /// The most readable flow under which the goals hold.
     pub(super) fn example(&mut self, goals: &[Literal]) -> Result<Option<Assignment>, String> {
-        if self.context.is_late() {
-            return Err("the time limit was reached".to_owned());
-        }
-        self.questions += 1;
+        self.in_time()?;
         let wishes = self.question.frame.wishes(&self.ports());
         witness::find(&mut self.solver, &wishes, goals)
     }
@@ -178,8 +178,32 @@ impl<'a> Search<'a> {
         ports
     }
 
+    /// How many questions the solver was asked.
+    pub(super) const fn questions(&self) -> usize {
+        self.solver.asked
+    }
+
+    /// Whether some flow is one of these.
+    pub(super) fn is_possible(&mut self, term: &Term) -> Result<bool, String> {
+        match term {
+            Term::Const(value) => Ok(*value),
+            term => {
+                let literal = self.assume(term);
+                self.check(&[literal])
+            }
+        }
+    }
+
+    /// Whether there is time for a question.
+    fn in_time(&self) -> Result<(), String> {
+        if self.context.is_late() {
+            return Err("the time limit was reached".to_owned());
+        }
+        Ok(())
+    }
+
     pub(super) fn check(&mut self, literals: &[Literal]) -> Result<bool, String> {
-        self.questions += 1;
+        self.in_time()?;
         match self.solver.check(literals) {
             Answer::Sat => Ok(true),
             Answer::Unsat => Ok(false),

@@ -13,7 +13,7 @@ use crate::term::{Assignment, Term};
 const LISTED: usize = 3;
 
 /// Exact regions within one rule's set; with more of them the set is named as a whole.
-const EXACT: usize = 4;
+const EXACT: usize = 1;
 
 /// Facts, exceptions, and whether there are more exceptions than are listed.
 pub(super) type Region = (Vec<Fact>, Vec<Except>, bool);

@@ -33,6 +33,8 @@ pub(crate) struct Z3 {
     symbols: BTreeMap<Var, Symbol>,
     literals: Vec<Bool>,
     free: Vec<Var>,
+    /// How often it was asked.
+    pub(crate) asked: usize,
 }
 
 impl Z3 {
@@ -52,6 +54,7 @@ impl Z3 {
             symbols: BTreeMap::new(),
             literals: Vec::new(),
             free,
+            asked: 0,
         };
         z3.load(&script);
         z3.script = script;
@@ -153,6 +156,7 @@ impl Solver for Z3 {
     }
 
     fn check(&mut self, assumed: &[Literal]) -> Answer {
+        self.asked += 1;
         let literals: Vec<_> = assumed
             .iter()
             .filter_map(|literal| self.literals.get(literal.0).cloned())
