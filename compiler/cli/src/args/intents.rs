@@ -14,8 +14,8 @@ pub struct Intents {
     #[command(flatten)]
     pub(crate) inventory: Inventory,
     /// Files of intents and guards.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    pub(crate) intents: Vec<PathBuf>,
+    #[arg(long = "intents", value_name = "FILE", num_args = 1..)]
+    pub(crate) files: Vec<PathBuf>,
     /// Intents that come with this tool; alone, without policies, they are printed.
     #[arg(long, value_name = "NAME")]
     pub(crate) preset: Option<Preset>,

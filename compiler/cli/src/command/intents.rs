@@ -12,11 +12,11 @@ use crate::{intents, output};
 
 pub(crate) fn run(args: &Intents) -> Result<Exit, Error> {
     let policies = args.policies.all();
-    if policies.is_empty() && args.intents.is_empty() && args.preset == Some(Preset::Host) {
+    if policies.is_empty() && args.files.is_empty() && args.preset == Some(Preset::Host) {
         output::print(intents::HOST);
         return Ok(Exit::Clean);
     }
-    if args.intents.is_empty() && args.preset.is_none() {
+    if args.files.is_empty() && args.preset.is_none() {
         return Err(Error::usage(
             "no intents given: name files with `--intents`, or take `--preset host`",
         ));
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Intents) -> Result<Exit, Error> {
     let objects = &args.inventory.objects;
     let mut front = pipeline::front(&policies, objects, &args.cluster, Reading::Strict)?;
     let preset = args.preset.map_or(Presets::None, |_| Presets::Host);
-    let stats = intents::check(&args.intents, preset, &mut front, &options(&args.output))?;
+    let stats = intents::check(&args.files, preset, &mut front, &options(&args.output))?;
     output::remark(&remark("intents and guards hold", stats));
     let found = std::mem::take(&mut front.diagnostics);
     let exit = output::findings(

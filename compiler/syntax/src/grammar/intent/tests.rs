@@ -62,9 +62,9 @@ fn requirement(key: &str, test: Test, values: &[&str]) -> Requirement {
     }
 }
 
-fn named(names: &[&str]) -> Option<Scope> {
+fn named(names: &[&str]) -> Scope {
     let names = names.iter().map(|name| (*name).to_owned());
-    Some(Scope::Named(names.collect()))
+    Scope::Named(names.collect())
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn every_form_of_labels_is_read() {
             requirement("run", Test::NotIn, &["y"]),
             requirement("here", Test::Exists, &[]),
         ],
-        scope: named(&["shop"]),
+        scope: Some(named(&["shop"])),
     };
     assert_eq!(only(&intent.from.value), wanted);
     assert_eq!(only(&intent.to.value), Party::Any);
@@ -125,16 +125,16 @@ fn every_form_of_a_party_is_read() {
     let web = requirement("app", Test::In, &["web"]);
     let labelled = Some(Scope::Labelled(vec![requirement("team", Test::In, &["x"])]));
     for (text, wanted) in [
-        ("any in namespace a", pods(&[], named(&["a"]))),
+        ("any in namespace a", pods(&[], Some(named(&["a"])))),
         ("pods", pods(&[], None)),
-        ("pods in a", pods(&[], named(&["a"]))),
+        ("pods in a", pods(&[], Some(named(&["a"])))),
         (
             "pods app=web in shop",
-            pods(&[web.clone()], named(&["shop"])),
+            pods(std::slice::from_ref(&web), Some(named(&["shop"]))),
         ),
         (
             "app=web in namespaces (a, b)",
-            pods(&[web.clone()], named(&["a", "b"])),
+            pods(std::slice::from_ref(&web), Some(named(&["a", "b"]))),
         ),
         (
             "app=web in namespaces labelled team=x",
@@ -167,7 +167,10 @@ fn every_form_of_a_party_is_read() {
     }
     let intent = one("a or b in x except c or d=1 must reach any except world");
     let has = |key: &str| requirement(key, Test::Exists, &[]);
-    let wanted = vec![pods(&[has("a")], None), pods(&[has("b")], named(&["x"]))];
+    let wanted = vec![
+        pods(&[has("a")], None),
+        pods(&[has("b")], Some(named(&["x"]))),
+    ];
     assert_eq!(parties(&intent.from.value).0, wanted);
     assert_eq!(parties(&intent.from.value).1.len(), 2);
     let world = Party::Entity("world".to_owned());
