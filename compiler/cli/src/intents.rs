@@ -11,6 +11,7 @@ use policyc_syntax::grammar::intent as written;
 use policyc_verify::intent::{self, Statements};
 use policyc_verify::{
     Ground, Intent, Options, Stats, check_guards, check_in_inventory, check_intents,
+    guard_questions, intent_questions,
 };
 
 use crate::args::Presets;
@@ -70,6 +71,20 @@ pub(crate) fn check(
     stats += in_inventory(&statements.intents, front)?;
     stats += host(preset, front, options);
     Ok(stats)
+}
+
+/// What the solver is asked about the intents and guards of files, as SMT-LIB text.
+///
+/// # Errors
+/// Files that cannot be read.
+pub(crate) fn questions(paths: &[PathBuf], front: &mut Front) -> Result<String, Error> {
+    let (statements, faults) = read(paths, &mut front.sources)?;
+    front.diagnostics.extend(faults);
+    let (rules, settings) = (&front.rules, &front.settings);
+    let intents = intent_questions(rules, settings, &statements.intents);
+    let guards = guard_questions(rules, settings, &statements.guards);
+    let texts = intents.into_iter().chain(guards);
+    Ok(texts.map(|one| one.text + "\n").collect())
 }
 
 /// Intents about the pods there are.

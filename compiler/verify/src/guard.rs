@@ -101,6 +101,27 @@ impl Guard {
     }
 }
 
+/// What the solver is asked about guards, as SMT-LIB text.
+pub fn guard_questions(
+    rules: &RuleSet,
+    settings: &Settings,
+    guards: &[Guard],
+) -> Vec<crate::Question> {
+    let settings = &enforced(settings);
+    let options = Options::default();
+    let context = Context::new(rules, settings, &options, None);
+    let asked = guards.iter().map(|guard| proof::texts(&context, guard));
+    asked.flatten().collect()
+}
+
+/// What policies of nodes say counts whether or not this cluster enforces them.
+fn enforced(settings: &Settings) -> Settings {
+    Settings {
+        host_firewall: true,
+        ..settings.clone()
+    }
+}
+
 /// Proves that guards are kept, or finds the rules that do what they forbid.
 pub fn check_guards(
     rules: &RuleSet,
@@ -111,11 +132,7 @@ pub fn check_guards(
     if guards.is_empty() {
         return Report::default();
     }
-    // What policies of nodes say counts whether or not this cluster enforces them.
-    let settings = &Settings {
-        host_firewall: true,
-        ..settings.clone()
-    };
+    let settings = &enforced(settings);
     let context = Context::new(rules, settings, options, crate::deadline(options));
     let answers: Vec<_> = if guards.len() > 16 {
         let guards = guards.par_iter();

@@ -133,6 +133,22 @@ impl<'a> Prover<'a> {
     }
 }
 
+/// What the solver is asked about intents, as SMT-LIB text. Those whose requests cannot be told apart are left out.
+pub fn intent_questions(
+    rules: &RuleSet,
+    settings: &Settings,
+    intents: &[Intent],
+) -> Vec<crate::Question> {
+    let options = Options::default();
+    let context = question::Context::new(rules, settings, &options, None);
+    let possible = intents.iter().filter(|one| one.place == Place::Possible);
+    let asked = possible.filter_map(|intent| {
+        let question = question::Question::new(&context, intent).ok()?;
+        Some(question.texts(intent))
+    });
+    asked.flatten().collect()
+}
+
 /// [`Prover::check`] for rules that are asked about once.
 pub fn check_intents(
     rules: &RuleSet,

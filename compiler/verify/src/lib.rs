@@ -39,8 +39,8 @@ use policyc_diag::Diagnostic;
 use policyc_ir::rule::RuleSet;
 use policyc_ir::settings::Settings;
 
-pub use guard::{Guard, check_guards};
-pub use intent::{Ground, Intent, Prover, check_in_inventory, check_intents};
+pub use guard::{Guard, check_guards, guard_questions};
+pub use intent::{Ground, Intent, Prover, check_in_inventory, check_intents, intent_questions};
 pub use lint::questions::{Question, questions};
 pub use solver::Limits;
 

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
     )?;
     let settings = front.settings.clone();
     if let Some(stage) = args.emit {
-        return emit_stage(args, &front, &settings, stage);
+        return emit_stage(args, &mut front, &settings, stage);
     }
     front
         .diagnostics
@@ -88,15 +88,19 @@ fn with_conflicts(mut found: Vec<Diagnostic>, conflicts: Vec<Diagnostic>) -> Vec
 
 fn emit_stage(
     args: &Check,
-    front: &Front,
+    front: &mut Front,
     settings: &Settings,
     stage: Stage,
 ) -> Result<Exit, Error> {
-    let Some(text) = emit::front(front, settings, || front.universe(settings, None), stage) else {
+    let Some(mut text) = emit::front(front, settings, || front.universe(settings, None), stage)
+    else {
         return Err(Error::usage(
             "`check` stops before this stage: `policyc build --emit` prints it",
         ));
     };
+    if stage == Stage::Verify {
+        text.push_str(&intents::questions(&args.intents, front)?);
+    }
     output::print(&text);
     output::findings_aside(front.diagnostics.clone(), &front.sources);
     Ok(front.exit(output::exit_of(&front.diagnostics, args.fail_on)))

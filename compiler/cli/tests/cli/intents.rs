@@ -208,3 +208,30 @@ fn pull_requests_that_break_an_intent_are_found() {
         }
     }
 }
+
+#[test]
+fn questions_can_be_written_out() {
+    let folder = nodes("intents-emitted", OPEN);
+    fs::write(
+        folder.join("a.pol"),
+        "world must not reach pods on tcp/22\nguard g: policies may not allow from world to host\n",
+    )
+    .unwrap();
+    let args = [
+        "check",
+        "policies.yaml",
+        "--intents",
+        "a.pol",
+        "--emit",
+        "verify",
+    ];
+    let ran = run(&folder, &args);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for about in [
+        "; `world must not reach pods on tcp/22`: does a flow pass?",
+        "does `ccnp nodes spec.ingress[0]` break it?",
+    ] {
+        assert!(ran.stdout.contains(about), "{about}");
+    }
+    assert_eq!(ran.stdout, run(&folder, &args).stdout);
+}

@@ -7,7 +7,6 @@ use policyc_ir::RuleId;
 use policyc_ir::rule::{Action, Direction, Rule};
 
 use super::{Act, Guard, text};
-use crate::Stats;
 use crate::algebra::kind::Kind;
 use crate::encode::{Dims, Encoded, Frame, Seat};
 use crate::intent::End;
@@ -15,9 +14,10 @@ use crate::intent::end::Clusters;
 use crate::intent::question::{Context, has_policy};
 use crate::replay::Stage;
 use crate::solver::z3::Z3;
-use crate::solver::{Answer, Literal, Solver};
+use crate::solver::{Answer, Literal, Solver, smtlib};
 use crate::term::Term;
 use crate::witness::{self, Witness};
+use crate::{Question, Stats};
 
 /// Proves that a guard is kept, or finds the rules that break it.
 pub(super) fn check(context: &Context<'_>, guard: &Guard) -> (Vec<Diagnostic>, Stats) {
@@ -47,6 +47,37 @@ pub(super) fn check(context: &Context<'_>, guard: &Guard) -> (Vec<Diagnostic>, S
         stats.proven = 1;
     }
     (findings, stats)
+}
+
+/// What the solver is asked about a guard: whether each rule breaks it.
+pub(super) fn texts(context: &Context<'_>, guard: &Guard) -> Vec<Question> {
+    let mut texts = Vec::new();
+    for direction in guard.directions() {
+        let own = own(context, guard, *direction);
+        if own.is_empty() || is_bare(guard) {
+            continue;
+        }
+        let asked = Asked::new(context, guard, *direction, &own);
+        texts.extend(own.iter().map(|id| {
+            let rule = context.rules.name(*id);
+            let about = [
+                format!("`{}`: does `{rule}` break it?", guard.text),
+                "sat: it does; unsat: it does not".to_owned(),
+            ];
+            Question {
+                asked: "does it break the guard".to_owned(),
+                text: smtlib::print(&asked.frame.script, &[asked.breach(*id)], &about),
+                rule,
+            }
+        }));
+    }
+    texts
+}
+
+/// Whether a guard forbids what it is about altogether, so that no solver is needed.
+fn is_bare(guard: &Guard) -> bool {
+    let bare = guard.from.is_none() && guard.to.is_none() && guard.services.each.is_empty();
+    bare && guard.act != Act::Select
 }
 
 /// The rules of the policies that a guard is about, as far as they can break it.
@@ -79,8 +110,7 @@ fn one_direction(
     if own.is_empty() {
         return Ok(Vec::new());
     }
-    let bare = guard.from.is_none() && guard.to.is_none() && guard.services.each.is_empty();
-    if bare && guard.act != Act::Select {
+    if is_bare(guard) {
         let found = own.iter().map(|id| text::says(context.rules, guard, *id));
         return Ok(found.collect());
     }

@@ -7,15 +7,16 @@ use policyc_ir::model::request::Request;
 use policyc_ir::rule::{Action, Direction, Rule, RuleSet};
 use policyc_ir::settings::Settings;
 
-use super::Intent;
 use super::end::{Clusters, End};
 use super::request::{self, Part};
+use super::{Claim, Intent};
 use crate::Options;
 use crate::algebra::kind::Kind;
 use crate::algebra::overlap::Algebra;
 use crate::encode::{Dims, Encoded, Frame, Seat, Side, matching};
 use crate::lint::effect;
 use crate::replay::Library;
+use crate::solver::smtlib;
 use crate::term::Term;
 
 /// What all intents share.
@@ -223,6 +224,47 @@ fn clash(frame: &Frame, rules: &RuleSet, special: &[(RuleId, &Rule)], seat: Seat
         rest = more;
     }
     Term::any(pairs)
+}
+
+impl Question {
+    /// What the solver is asked, as SMT-LIB text.
+    pub(crate) fn texts(&self, intent: &Intent) -> Vec<crate::Question> {
+        let parts = match intent.claim {
+            Claim::May => intent.services.parts(),
+            Claim::Never | Claim::Must => vec![intent.services.clone()],
+        };
+        let (asked, sat, unsat) = match intent.claim {
+            Claim::Never => ("does a flow pass", "does not hold", "holds"),
+            Claim::Must => ("is a flow blocked", "does not hold", "holds"),
+            Claim::May => ("does a flow pass", "holds", "does not hold"),
+        };
+        let mut texts = Vec::new();
+        for part in &parts {
+            for case in &self.cases {
+                let outcome = match intent.claim {
+                    Claim::Must => &case.blocked,
+                    Claim::Never | Claim::May => &case.passes,
+                };
+                let request = case.request.as_ref().map(request::show);
+                let mut about = vec![
+                    format!("`{}`: {asked}?", intent.text),
+                    format!("sat: the intent {sat}; unsat: it {unsat}"),
+                ];
+                about.extend(request.map(|request| format!("asking {request}")));
+                let terms = [
+                    self.between.clone(),
+                    part.holds(&self.frame),
+                    outcome.clone(),
+                ];
+                texts.push(crate::Question {
+                    rule: intent.text.to_string(),
+                    asked: asked.to_owned(),
+                    text: smtlib::print(&self.frame.script, &terms, &about),
+                });
+            }
+        }
+        texts
+    }
 }
 
 /// The flow is one between the ends of the intent, and policies have a say in it.

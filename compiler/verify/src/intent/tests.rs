@@ -446,3 +446,37 @@ proptest! {
         }
     }
 }
+
+/// The text forms of questions are answered as the questions are.
+#[test]
+fn questions_as_text_have_the_same_answers() {
+    let drafts = [(Direction::Ingress, Draft::plain())];
+    let rules = build_mixed(&drafts, &BTreeSet::new());
+    let span = Span::new(SourceMap::new().add("intents", "").id, 0, 0);
+    let world = || End::of(vec![Parties::Entity("world".to_owned())], span);
+    let pods = || {
+        let key = Key::new(Source::K8s, NAMESPACE);
+        let one = Selector::new([Requirement::equals(key, "x")]);
+        End::of(vec![Parties::Pods(one)], span)
+    };
+    for (claim, wanted) in [
+        (Claim::Never, crate::solver::Answer::Sat),
+        (Claim::Must, crate::solver::Answer::Unsat),
+    ] {
+        let intent = Intent {
+            text: "world to x".into(),
+            span,
+            claim,
+            fails: false,
+            from: world(),
+            to: pods(),
+            services: Wanted::default(),
+            request: None,
+            place: Place::Possible,
+        };
+        let ask = || crate::intent_questions(&rules, &settings(), std::slice::from_ref(&intent));
+        let asked = ask();
+        assert_eq!((asked.len(), &asked), (1, &ask()));
+        assert_eq!(crate::solver::z3::answer_to_text(&asked[0].text), wanted);
+    }
+}
