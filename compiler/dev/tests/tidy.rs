@@ -19,7 +19,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("policyc-diag", &[]),
     ("policyc-syntax", &["policyc-diag"]),
     ("policyc-ir", &["policyc-syntax", "policyc-diag"]),
-    ("policyc-verify", &["policyc-ir", "policyc-diag"]),
+    // Of the syntax only the tree of intents, which nobody else reads.
+    (
+        "policyc-verify",
+        &["policyc-ir", "policyc-syntax", "policyc-diag"],
+    ),
     (
         "policyc-lower",
         &["policyc-ir", "policy-bundle", "policy-abi", "policyc-diag"],
