@@ -126,7 +126,7 @@ fn format_is_pinned() {
         .collect();
     assert_eq!(
         digest.concat(),
-        "c5dda628d7bd88bfe0e8e49a0f3735ec11f0e4bee8536baebf39a11cdfdd9047"
+        "8518dd2849a9026be6bb963571740e4b036da70efef6530e42232d75b8bf5909"
     );
 }
 

@@ -57,8 +57,8 @@ pub(super) fn texts(context: &Context<'_>, guard: &Guard) -> Vec<Question> {
         if own.is_empty() || is_bare(guard) {
             continue;
         }
-        let asked = Asked::new(context, guard, *direction, &own);
         texts.extend(own.iter().map(|id| {
+            let asked = Asked::new(context, guard, *direction, *id);
             let rule = context.rules.name(*id);
             let about = [
                 format!("`{}`: does `{rule}` break it?", guard.text),
@@ -117,18 +117,15 @@ fn one_direction(
     if context.is_late() {
         return Err("the time limit for all questions was reached".to_owned());
     }
-    let mut asked = Asked::new(context, guard, direction, &own);
     let mut findings = Vec::new();
-    let any: Vec<Term> = own.iter().map(|id| asked.breach(*id)).collect();
-    if asked.fits(&Term::any(any))?.is_some() {
-        for id in &own {
-            let breach = asked.breach(*id);
-            if let Some(assumed) = asked.fits(&breach)? {
-                findings.push(asked.finding(*id, assumed)?);
-            }
+    for id in &own {
+        let mut asked = Asked::new(context, guard, direction, *id);
+        let breach = asked.breach(*id);
+        if let Some(assumed) = asked.fits(&breach)? {
+            findings.push(asked.finding(*id, assumed)?);
         }
+        stats.questions += asked.questions;
     }
-    stats.questions += asked.questions;
     Ok(findings)
 }
 
@@ -150,18 +147,9 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn new(
-        context: &'a Context<'a>,
-        guard: &'a Guard,
-        direction: Direction,
-        own: &[RuleId],
-    ) -> Self {
+    fn new(context: &'a Context<'a>, guard: &'a Guard, direction: Direction, own: RuleId) -> Self {
         let (rules, settings) = (context.rules, context.settings);
-        let near = context.algebra.near(own);
-        let near = near
-            .iter()
-            .filter_map(|id| Some((*id, rules.rule(*id)?)))
-            .collect::<Vec<_>>();
+        let near = near(context, guard, own);
         let mut dims = Dims::new(rules, near.iter().map(|(_, rule)| *rule), settings);
         for end in [&guard.from, &guard.to].into_iter().flatten() {
             end.describe(&mut dims);
@@ -270,6 +258,27 @@ impl<'a> Asked<'a> {
             Act::Deny | Act::Pass => judgement.matching.contains(&id),
         }
     }
+}
+
+/// The rules that have a say in whether a rule breaks a guard. What it allows no other allow of its level changes, and
+/// what it denies or selects is its own affair.
+fn near<'a>(context: &Context<'a>, guard: &Guard, own: RuleId) -> Vec<(RuleId, &'a Rule)> {
+    let rules = context.rules;
+    let Some(rule) = rules.rule(own) else {
+        return Vec::new();
+    };
+    let mut near = match guard.act {
+        Act::Allow => context.algebra.near(&[own]),
+        Act::Deny | Act::Pass | Act::Select => vec![own],
+    };
+    if rule.action == Action::Allow {
+        near.retain(|id| {
+            let idle = |other: &Rule| other.action == Action::Allow && other.level == rule.level;
+            *id == own || !rules.rule(*id).is_some_and(idle)
+        });
+    }
+    let known = near.into_iter();
+    known.filter_map(|id| Some((id, rules.rule(id)?))).collect()
 }
 
 /// The flows that a guard forbids; for whom policies select, of the subject alone.
