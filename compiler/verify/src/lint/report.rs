@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use policyc_ir::RuleId;
-use policyc_ir::rule::Rule;
+use policyc_ir::rule::{Action, Rule, RuleSet};
 
 use super::cover::rank;
 use super::example::Example;
@@ -91,17 +91,17 @@ impl Run<'_> {
                 more += 1;
                 continue;
             }
-            // The deny has the word only where no rule of an earlier level has it.
-            let level = rules.rule(deny).map(|deny| deny.level);
-            let earlier = |id: &RuleId| rules.rule(*id).map(|rule| rule.level) < level;
-            let earlier: Vec<_> = near.touching.iter().copied().filter(earlier).collect();
-            if example.is_some() {
-                if self.has_flow(&[id, deny], &earlier)? {
+            for (matched, avoided) in words(rules, id, deny, &near.touching) {
+                if example.is_some() {
+                    if self.has_flow(&matched, &avoided)? {
+                        cuts.push(deny);
+                        break;
+                    }
+                } else if let Example::Flow(flow) = self.example(rule, &matched, &avoided)? {
                     cuts.push(deny);
+                    example = Some(*flow);
+                    break;
                 }
-            } else if let Example::Flow(flow) = self.example(rule, &[id, deny], &earlier)? {
-                cuts.push(deny);
-                example = Some(*flow);
             }
         }
         let Some((witness, judgement)) = example else {
@@ -118,4 +118,35 @@ impl Run<'_> {
         });
         Ok(())
     }
+}
+
+/// Where a deny has the word over an allow: flows that match all of some rules and none of others, for each of the ways
+/// past what touches the allow at earlier levels. Either none of that matches, or the first of it that does is a pass of an
+/// earlier tier, which leads past the rest of that tier.
+fn words(
+    rules: &RuleSet,
+    id: RuleId,
+    deny: RuleId,
+    touching: &[RuleId],
+) -> Vec<(Vec<RuleId>, Vec<RuleId>)> {
+    let Some(level) = rules.rule(deny).map(|deny| deny.level) else {
+        return Vec::new();
+    };
+    let earlier = touching
+        .iter()
+        .filter_map(|id| Some((*id, rules.rule(*id)?)));
+    let earlier: Vec<_> = earlier.filter(|(_, one)| one.level < level).collect();
+    let leads_past = |one: &Rule| one.action == Action::Pass && one.level.tier < level.tier;
+    let (passes, others): (Vec<_>, Vec<_>) =
+        earlier.into_iter().partition(|(_, one)| leads_past(one));
+    let all = others.iter().map(|(id, _)| *id).collect();
+    let through = passes.into_iter().map(|(pass, leading)| {
+        let skipped =
+            |one: &Rule| one.level.tier == leading.level.tier && one.level > leading.level;
+        let avoided = others.iter().filter(|(_, one)| !skipped(one));
+        (vec![id, deny, pass], avoided.map(|(id, _)| *id).collect())
+    });
+    std::iter::once((vec![id, deny], all))
+        .chain(through)
+        .collect()
 }

@@ -6,8 +6,9 @@ use policyc_diag::{Code, Diagnostic, Severity, codes};
 use policyc_ir::l7::{Content, Parser};
 use policyc_ir::model::request::{Answer, Http, Request};
 use policyc_ir::model::{Flow, Model, Reason};
+use policyc_ir::port::{L4, Ports, Protocol};
 use policyc_ir::resolve::Resolved;
-use policyc_ir::rule::{Action, Direction, RuleSet};
+use policyc_ir::rule::{Action, Direction, Level, RuleSet, Services, Tier};
 use policyc_ir::universe::Universe;
 use policyc_ir::{EndpointId, RuleId};
 use proptest::prelude::*;
@@ -235,6 +236,40 @@ fn conflicts_are_right(said: &Said, universes: &[Universe]) -> Result<(), String
         return Err(format!("nothing is said of {seen:?}"));
     }
     Ok(())
+}
+
+/// A pass is no last word: what it leads to may be denied there, whatever it leads past.
+#[test]
+fn denies_behind_a_pass_are_told() {
+    let admin = |action, priority| Draft {
+        namespace: None,
+        action,
+        level: Level {
+            tier: Tier::Admin,
+            priority,
+        },
+        default_deny: false,
+        ..Draft::plain()
+    };
+    let deny = Draft {
+        action: Action::Deny,
+        services: Services::Of(vec![L4 {
+            protocol: Protocol::TCP,
+            ports: Ports::Range(80, 80),
+        }]),
+        ..Draft::plain()
+    };
+    let (pass, past) = (admin(Action::Pass, 1), admin(Action::Allow, 2));
+    for drafts in [
+        vec![pass.clone(), Draft::plain(), deny.clone()],
+        vec![pass, past, Draft::plain(), deny],
+    ] {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let said = Said::of(&drafts, direction);
+            assert_eq!(cuts_are_right(&said, &universes(), direction), Ok(()));
+            assert_eq!(said.with(codes::ALLOW_DENY_OVERLAP).count(), 1);
+        }
+    }
 }
 
 proptest! {
