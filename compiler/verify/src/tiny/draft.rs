@@ -253,11 +253,21 @@ pub(crate) fn demanding() -> impl Strategy<Value = Draft> {
     ];
     (draft(), l7(), auth).prop_map(|(mut draft, l7, auth)| {
         if draft.action == Action::Allow {
-            draft.l7 = l7;
+            draft.l7 = l7.filter(|_| has_ports(&draft.services));
             draft.auth = auth;
         }
         draft
     })
+}
+
+/// Whether layer 7 can be asked for: validation lets nothing pass that asks for it without ports (Cilium's
+/// `PortRule.sanitize`).
+fn has_ports(services: &Services) -> bool {
+    let Services::Of(list) = services else {
+        return false;
+    };
+    list.iter()
+        .all(|l4| l4.protocol == Protocol::TCP && l4.ports != Ports::All)
 }
 
 pub(crate) fn build(drafts: &[Draft], direction: Direction, without: &BTreeSet<RuleId>) -> RuleSet {

@@ -66,7 +66,20 @@ fn open(model: &Model<'_>, all: &[Party], on: &Wanted) -> BTreeSet<(usize, usize
                         model.eval(&flow).allowed
                     })
                 };
-                meant(on, universe, *receiver, protocol, port)
+                // Nobody has addresses of the other family for these.
+                let other_family = match protocol {
+                    Protocol::ICMP => Some(Cidr::ALL_V6),
+                    Protocol::ICMPV6 => Some(Cidr::ALL_V4),
+                    _ => None,
+                };
+                let of_family = |party: &Party| {
+                    let identity = universe.identity(party.identity).unwrap();
+                    let own = identity.cidr.or(block(&identity.labels));
+                    own.is_none_or(|own| other_family.is_none_or(|other| !other.covers(&own)))
+                };
+                of_family(sender)
+                    && of_family(receiver)
+                    && meant(on, universe, *receiver, protocol, port)
                     && ask(sender, receiver, Direction::Egress)
                     && ask(receiver, sender, Direction::Ingress)
             };
