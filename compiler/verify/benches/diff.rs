@@ -48,7 +48,7 @@ type Edit = fn(&[&str], usize) -> String;
 
 /// One policy in twenty is changed, one at a time.
 const CHANGES: &[(&str, Edit)] = &[
-    ("one protocol is another", |documents, at| {
+    ("one port is another", |documents, at| {
         edited(documents, at, |text| {
             text.replacen("port: \"", "port: \"1", 1)
         })
