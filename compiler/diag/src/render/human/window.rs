@@ -1,15 +1,13 @@
 //! The lines of a file that one report shows.
 //!
-//! `miette` scans a source from its start for every label; a window of the lines around the labels keeps that cheap
-//! in large files.
-
-use std::sync::Arc;
+//! `miette` scans a source from its start for every label; only the lines around the labels are kept, so that a report
+//! costs the same in a large file.
 
 use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 use super::super::text::{clean, mask};
 use crate::diagnostic::Label;
-use crate::source::{Place, SourceMap};
+use crate::source::SourceMap;
 use crate::span::FileId;
 
 /// Longest line that is shown; minified JSON would fill the screen.
@@ -18,58 +16,86 @@ const LINE_BYTES: usize = 500;
 /// Most lines that one label underlines; of a longer one, the first line.
 const LABEL_LINES: usize = 12;
 
-/// Furthest apart, in bytes, that the labels of one snippet may lie.
-const WINDOW_BYTES: usize = 1 << 20;
-
-/// Lines around some labels, with the labels' places in them.
+/// The lines around some labels of one file. Places are bytes of the file.
 #[derive(Debug)]
 pub(super) struct Window {
     name: String,
-    text: String,
-    /// The place of the window's first byte; its column is always 1.
-    first: Place,
+    /// In order, and never side by side.
+    pieces: Vec<Piece>,
     pub(super) labels: Vec<LabeledSpan>,
+}
+
+/// Whole lines around labels that are close to each other.
+#[derive(Debug)]
+struct Piece {
+    start: usize,
+    /// Line of the first byte, from 0.
+    line: usize,
+    text: String,
 }
 
 impl Window {
     /// The window for labels of one file; `None` if it cannot be shown well.
     pub(super) fn new(file: FileId, labels: &[&Label], sources: &SourceMap) -> Option<Self> {
-        let whole: Arc<str> = Arc::clone(&sources.get(file)?.text);
-        let spans: Vec<(usize, usize)> = labels.iter().map(|label| shown(&whole, label)).collect();
-        let (start, end) = (
-            spans.iter().map(|span| span.0).min()?,
-            spans.iter().map(|span| span.1).max()?,
-        );
-        if end - start > WINDOW_BYTES {
-            return None;
-        }
-        let (start, end) = (back(&whole, start), forward(&whole, end));
-        let text = whole.get(start..end)?;
-        if text.is_empty() || text.lines().any(|line| line.len() > LINE_BYTES) {
-            return None;
-        }
+        let whole = &*sources.get(file)?.text;
+        let spans: Vec<(usize, usize)> = labels.iter().map(|label| shown(whole, label)).collect();
+        let pieces = ranges(whole, &spans)
+            .into_iter()
+            .map(|range| Piece::new(file, range, sources));
         let marks = labels.iter().zip(&spans).enumerate();
         let labels = marks
-            .map(|(at, (label, span))| mark(label, at == 0, span.0 - start, span.1 - span.0))
+            .map(|(at, (label, span))| mark(label, at == 0, span.0, span.1 - span.0))
             .collect();
-        let first = sources.place(file, u32::try_from(start).ok()?);
         Some(Self {
             name: clean(sources.name(file)).into_owned(),
-            text: mask(text).into_owned(),
-            first,
+            pieces: pieces.collect::<Option<_>>()?,
             labels,
         })
     }
 
-    /// Line and column of a byte of the window, from 0, the column in characters.
+    fn piece(&self, byte: usize) -> Option<&Piece> {
+        let after = self.pieces.partition_point(|piece| piece.start <= byte);
+        self.pieces.get(after.checked_sub(1)?)
+    }
+}
+
+/// Where the lines around spans begin and end, those that touch as one.
+fn ranges(whole: &str, spans: &[(usize, usize)]) -> Vec<(usize, usize)> {
+    let mut around: Vec<(usize, usize)> = spans
+        .iter()
+        .map(|(start, end)| (back(whole, *start), forward(whole, *end)))
+        .collect();
+    around.sort_unstable();
+    let mut joined: Vec<(usize, usize)> = Vec::new();
+    for (start, end) in around {
+        match joined.last_mut() {
+            Some(last) if start <= last.1 => last.1 = last.1.max(end),
+            _ => joined.push((start, end)),
+        }
+    }
+    joined
+}
+
+impl Piece {
+    fn new(file: FileId, (start, end): (usize, usize), sources: &SourceMap) -> Option<Self> {
+        let text = sources.get(file)?.text.get(start..end)?;
+        if text.is_empty() || text.lines().any(|line| line.len() > LINE_BYTES) {
+            return None;
+        }
+        let first = sources.place(file, u32::try_from(start).ok()?);
+        Some(Self {
+            start,
+            line: first.line as usize - 1,
+            text: mask(text).into_owned(),
+        })
+    }
+
+    /// Line and column of a byte of the piece, from 0, the column in characters.
     fn position(&self, byte: usize) -> (usize, usize) {
         let before = self.text.get(..byte).unwrap_or(&self.text);
         let start = before.rfind('\n').map_or(0, |at| at + 1);
         let column = before.get(start..).map_or(0, |line| line.chars().count());
-        (
-            self.first.line as usize - 1 + before.matches('\n').count(),
-            column,
-        )
+        (self.line + before.matches('\n').count(), column)
     }
 }
 
@@ -80,8 +106,10 @@ impl SourceCode for Window {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let found = self.text.read_span(span, before, after)?;
-        let (line, column) = self.position(found.span().offset());
+        let piece = self.piece(span.offset()).ok_or(MietteError::OutOfBounds)?;
+        let inside = SourceSpan::from((span.offset() - piece.start, span.len()));
+        let found = piece.text.read_span(&inside, before, after)?;
+        let (line, column) = piece.position(found.span().offset());
         // `miette` counts lines from the start of the text, and so would join snippets that lie far apart.
         let count = found
             .data()
@@ -90,10 +118,11 @@ impl SourceCode for Window {
             .saturating_sub(1)
             .max(1);
         let name = self.name.clone();
+        let place = (found.span().offset() + piece.start, found.span().len());
         Ok(Box::new(MietteSpanContents::new_named(
             name,
             found.data(),
-            *found.span(),
+            SourceSpan::from(place),
             line,
             column,
             count,
