@@ -116,6 +116,15 @@ pub(crate) enum Seat {
     Second,
 }
 
+impl Seat {
+    fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Second => "second",
+        }
+    }
+}
+
 impl Frame {
     /// Subject and peer of a rule, given where the subject sits.
     pub(crate) fn seats(&self, seat: Seat) -> (&Side, &Side) {
@@ -134,30 +143,35 @@ impl Frame {
         rule: &Rule,
         seat: Seat,
     ) -> Encoded {
-        let (subject, peer) = self.seats(seat);
-        let selects = matching::subject(self, subject, rules, rule);
+        let (_, peer) = self.seats(seat);
         let peers = matching::peers(self, peer, rules, &rule.peers);
         let services = matching::services(self, &rule.services);
-        let tag = if seat == Seat::First {
-            "first"
-        } else {
-            "second"
-        };
-        let plain = (selects.clone(), peers.and(services));
-        let selects = self
-            .script
-            .define(format!("selects.{}.{tag}", id.0), selects);
-        let matches = selects.clone().and(plain.1.clone());
-        let matches = self
-            .script
-            .define(format!("matches.{}.{tag}", id.0), matches);
+        let mut encoded = self.encode_subject(rules, id, rule, seat);
+        encoded.plain.1 = peers.and(services);
+        let matches = encoded.selects.clone().and(encoded.plain.1.clone());
+        let name = format!("matches.{}.{}", id.0, seat.name());
+        encoded.matches = self.script.define(name, matches);
+        encoded
+    }
+
+    /// Adds the definition of a rule's subject, of a rule that is known to match no flow in question.
+    pub(crate) fn encode_subject(
+        &mut self,
+        rules: &RuleSet,
+        id: RuleId,
+        rule: &Rule,
+        seat: Seat,
+    ) -> Encoded {
+        let (subject, _) = self.seats(seat);
+        let plain = matching::subject(self, subject, rules, rule);
+        let name = format!("selects.{}.{}", id.0, seat.name());
         Encoded {
             action: rule.action,
             level: rule.level,
             default_deny: rule.default_deny,
-            selects,
-            matches,
-            plain,
+            selects: self.script.define(name, plain.clone()),
+            matches: Term::Const(false),
+            plain: (plain, Term::Const(false)),
         }
     }
 

@@ -118,7 +118,8 @@ impl Dims {
         dims
     }
 
-    fn rule(&mut self, rules: &RuleSet, rule: &Rule) {
+    /// Adds what a rule's subject names.
+    pub(crate) fn subject(&mut self, rules: &RuleSet, rule: &Rule) {
         let subject = rules.selector(rule.subject.selector);
         if rule.subject.node {
             let filter = self.filter.clone();
@@ -128,6 +129,10 @@ impl Dims {
             self.selector(subject);
         }
         value(&mut self.labels, NAMESPACE, rule.subject.namespace.clone());
+    }
+
+    fn rule(&mut self, rules: &RuleSet, rule: &Rule) {
+        self.subject(rules, rule);
         if let Peers::Of(list) = &rule.peers {
             for peer in list {
                 match rules.peer(*peer) {

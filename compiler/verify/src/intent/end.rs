@@ -92,14 +92,38 @@ impl Parties {
         }
     }
 
+    /// Whether a rule's subject may be one of these: addresses have no policies.
     fn may_meet(&self, subject: &Reach, filter: &Filter) -> bool {
         match self {
-            Self::Pods(selector) => Reach::new(selector, filter).meets(subject),
+            Self::Cidr(_) | Self::Internet | Self::Dns(_) => false,
+            one => one.may_meet_peer(subject, filter),
+        }
+    }
+
+    /// Whether a peer that labels describe may be one of these.
+    fn may_meet_peer(&self, peer: &Reach, filter: &Filter) -> bool {
+        match self {
+            Self::Pods(selector) => Reach::new(selector, filter).meets(peer),
             Self::Any | Self::Everyone => true,
             Self::Entity(name) => kinds(name).iter().any(|kind| {
-                subject.kinds & kind.bit() != 0 || *kind == Kind::POD && subject.pod.is_some()
+                peer.kinds & kind.bit() != 0 || *kind == Kind::POD && peer.pod.is_some()
             }),
-            Self::Cidr(_) | Self::Internet | Self::Dns(_) => false,
+            Self::Cidr(_) | Self::Internet | Self::Dns(_) => {
+                let mut world = Kind::V4.into_iter().chain(Kind::V6);
+                world.any(|kind| peer.kinds & kind.bit() != 0)
+            }
+        }
+    }
+
+    /// Whether an address outside the cluster may be one of these.
+    fn may_be_address(&self) -> bool {
+        match self {
+            Self::Pods(selector) => speaks_of_reserved(selector),
+            Self::Entity(name) => {
+                let mut kinds = kinds(name).into_iter();
+                kinds.any(|kind| Kind::V4.contains(&kind) || Kind::V6.contains(&kind))
+            }
+            Self::Any | Self::Everyone | Self::Cidr(_) | Self::Internet | Self::Dns(_) => true,
         }
     }
 
@@ -175,6 +199,17 @@ impl End {
     pub(crate) fn may_meet(&self, subject: &Reach, filter: &Filter) -> bool {
         let mut parties = self.parties.iter();
         parties.any(|one| one.may_meet(subject, filter))
+    }
+
+    /// Whether a peer that labels describe may be in it.
+    pub(crate) fn may_meet_peer(&self, peer: &Reach, filter: &Filter) -> bool {
+        let mut parties = self.parties.iter();
+        parties.any(|one| one.may_meet_peer(peer, filter))
+    }
+
+    /// Whether an address outside the cluster may be in it.
+    pub(crate) fn may_be_address(&self) -> bool {
+        self.parties.iter().any(Parties::may_be_address)
     }
 
     /// Whether the local node may be in it.

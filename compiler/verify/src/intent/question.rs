@@ -1,14 +1,16 @@
 //! An intent as terms.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use policyc_ir::RuleId;
 use policyc_ir::model::request::Request;
-use policyc_ir::rule::{Action, Direction, Rule, RuleSet};
+use policyc_ir::rule::{Action, Direction, Peer, Peers, Rule, RuleSet};
 use policyc_ir::settings::Settings;
 
 use super::end::{Clusters, End};
 use super::request::{self, Part};
+use super::service::Wanted;
 use super::{Claim, Intent};
 use crate::Options;
 use crate::algebra::kind::Kind;
@@ -79,6 +81,21 @@ impl<'a> Context<'a> {
         };
         self.rules.iter().filter(concerns).collect()
     }
+
+    /// Whether a rule's peers may be in the end.
+    fn peers_may_meet(&self, rule: &Rule, end: &End) -> bool {
+        let Peers::Of(list) = &rule.peers else {
+            return true;
+        };
+        let mut known = list.iter().filter_map(|id| self.rules.peer(*id));
+        known.any(|peer| match peer {
+            Peer::Labels(selector) => {
+                let reach = self.algebra.reach(*selector);
+                reach.is_none_or(|reach| end.may_meet_peer(reach, &self.settings.labels))
+            }
+            Peer::Fqdn(_) | Peer::Cidr(..) | Peer::Group(..) => end.may_be_address(),
+        })
+    }
 }
 
 /// An intent as terms over a frame whose first side opens the connection.
@@ -102,6 +119,38 @@ pub(crate) struct Case {
     pub(crate) passes: Term,
     /// It may be blocked at some end; without a request, it is.
     pub(crate) blocked: Term,
+}
+
+/// Rules of one direction that may select a party of an end.
+struct Slice<'a> {
+    /// Those that may match a flow of the intent.
+    heard: Vec<(RuleId, &'a Rule)>,
+    /// One for each subject of the others, of which it counts only whether they put it into default deny.
+    mute: Vec<(RuleId, &'a Rule)>,
+}
+
+impl<'a> Slice<'a> {
+    /// `own` is the end whose rules they are, and `far` the other one.
+    fn new(
+        context: &Context<'a>,
+        own: &End,
+        far: &End,
+        services: &Wanted,
+        direction: Direction,
+    ) -> Self {
+        let all = context.slice(own, direction);
+        let meets = |(_, rule): &(RuleId, &Rule)| {
+            services.may_meet(&rule.services) && context.peers_may_meet(rule, far)
+        };
+        let (heard, mut mute): (Vec<_>, Vec<_>) = all.into_iter().partition(meets);
+        let mut known = BTreeSet::new();
+        mute.retain(|(_, rule)| {
+            let subject = &rule.subject;
+            let namespace = subject.namespace.as_deref();
+            known.insert((subject.node, namespace, subject.selector, rule.default_deny))
+        });
+        Self { heard, mute }
+    }
 }
 
 /// One end of an intent as terms.
@@ -149,18 +198,22 @@ impl Question {
     /// Requests that cannot be told apart.
     pub(crate) fn new(context: &Context<'_>, intent: &Intent) -> Result<Self, String> {
         let (rules, settings) = (context.rules, context.settings);
-        let egress = context.slice(&intent.from, Direction::Egress);
-        let ingress = context.slice(&intent.to, Direction::Ingress);
-        let special = [context.special(&intent.from), context.special(&intent.to)];
-        let all = || {
-            let special = special.iter().flatten();
-            let all = egress.iter().chain(&ingress).chain(special);
-            all.map(|(_, rule)| *rule)
+        let (from, to, wanted) = (&intent.from, &intent.to, &intent.services);
+        let egress = Slice::new(context, from, to, wanted, Direction::Egress);
+        let ingress = Slice::new(context, to, from, wanted, Direction::Ingress);
+        let special = [context.special(from), context.special(to)];
+        let heard = || {
+            let heard = egress.heard.iter().chain(&ingress.heard);
+            heard.map(|(_, rule)| *rule)
         };
-        let mut dims = Dims::new(rules, all(), settings);
-        intent.from.describe(&mut dims);
-        intent.to.describe(&mut dims);
-        intent.services.describe(&mut dims);
+        let mut dims = Dims::new(rules, heard(), settings);
+        let mute = egress.mute.iter().chain(&ingress.mute);
+        for (_, rule) in mute.chain(special.iter().flatten()) {
+            dims.subject(rules, rule);
+        }
+        from.describe(&mut dims);
+        to.describe(&mut dims);
+        wanted.describe(&mut dims);
         let mut frame = dims.frame();
         frame.destination(Seat::Second);
         let ends = [
@@ -168,11 +221,15 @@ impl Question {
             (&ingress, Direction::Ingress, Seat::Second),
         ];
         let ends = ends.map(|(slice, direction, seat)| {
-            let encoded = slice
-                .iter()
-                .map(|(id, rule)| (*rule, frame.encode(rules, *id, rule, seat)));
+            let mut encoded = Vec::new();
+            for (id, rule) in &slice.heard {
+                encoded.push((*rule, frame.encode(rules, *id, rule, seat)));
+            }
+            for (id, rule) in &slice.mute {
+                encoded.push((*rule, frame.encode_subject(rules, *id, rule, seat)));
+            }
             Ruled {
-                rules: encoded.collect(),
+                rules: encoded,
                 direction,
                 seat,
             }
@@ -182,7 +239,7 @@ impl Question {
             clash(&frame, rules, first, Seat::First).or(clash(&frame, rules, second, Seat::Second));
         let requests = match &intent.request {
             None => vec![None],
-            Some(asked) => asked.kinds(all())?.into_iter().map(Some).collect(),
+            Some(asked) => asked.kinds(heard())?.into_iter().map(Some).collect(),
         };
         let cases = requests.into_iter().map(|request| {
             let one = |end: &Ruled<'_>| end.passes(&frame, settings, request.as_ref());

@@ -4,6 +4,7 @@ use policyc_diag::{Diagnostic, Span, codes, suggest};
 use policyc_ir::port::{L4, Ports, Protocol};
 use policyc_ir::rule::Services;
 
+use crate::algebra::overlap::ports_meet;
 use crate::encode::{Dims, Frame, matching};
 use crate::term::Term;
 
@@ -36,6 +37,17 @@ impl Wanted {
             except: false,
         };
         self.each.iter().map(part).collect()
+    }
+
+    /// Whether a flow on one of them may be on services of a rule.
+    pub(crate) fn may_meet(&self, other: &Services) -> bool {
+        match (self.listed(), other) {
+            (Services::Of(own), Services::Of(other)) if !self.except => {
+                let mut own = own.iter();
+                own.any(|own| other.iter().any(|other| ports_meet(own, other)))
+            }
+            _ => true,
+        }
     }
 
     /// Names what it speaks of.
