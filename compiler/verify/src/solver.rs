@@ -63,6 +63,9 @@ pub trait Solver {
     /// Makes a term known.
     fn literal(&mut self, term: &Term) -> Literal;
 
+    /// Whether a literal's term holds under an assignment.
+    fn holds(&self, literal: Literal, values: &Assignment) -> bool;
+
     /// Whether the script's assertions and these literals fit together.
     fn check(&mut self, assumed: &[Literal]) -> Answer;
 

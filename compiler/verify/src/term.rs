@@ -164,6 +164,22 @@ impl Assignment {
         }
     }
 
+    /// Changes one variable so that a term about it alone holds. `false` if there is not one value that suggests itself.
+    pub fn settle(&mut self, term: &Term) -> bool {
+        let (var, value) = match term {
+            Term::Flag(var) => (*var, 1),
+            Term::Is(var, value) => (*var, *value),
+            Term::Prefix { var, value, .. } => (*var, *value),
+            Term::Not(inner) => match **inner {
+                Term::Flag(var) => (var, 0),
+                _ => return false,
+            },
+            _ => return false,
+        };
+        self.set(var, value);
+        true
+    }
+
     fn width(&self, var: Var) -> u8 {
         self.slots.get(var.index()).map_or(0, |slot| slot.1)
     }

@@ -108,7 +108,27 @@ impl Search<'_> {
         }
     }
 
-    /// Wants a term; asks the solver only if the example at hand breaks it.
+    /// The example at hand, changed in one place so that the term holds, if all that is kept still does: far cheaper
+    /// than asking, and what is possible does not depend on who finds it.
+    fn adjusted(&self, term: &Term) -> Option<Assignment> {
+        if let Term::Or(terms) = term {
+            return terms.iter().find_map(|term| self.adjusted(term));
+        }
+        let script = self.solver.script();
+        let mut values = self.best.clone()?;
+        if !values.settle(term) {
+            return None;
+        }
+        script.complete(&mut values);
+        let kept = self.kept.iter();
+        let fits = script.assertions.iter().all(|fact| fact.eval(&values))
+            && kept
+                .rev()
+                .all(|literal| self.solver.holds(*literal, &values));
+        fits.then_some(values)
+    }
+
+    /// Wants a term; asks the solver only if the example at hand breaks it and one close to it does as well.
     fn want(&mut self, term: &Term) -> Result<bool, String> {
         if *term == Term::Const(false) {
             return Ok(false);
@@ -116,6 +136,11 @@ impl Search<'_> {
         let literal = self.solver.literal(term);
         if self.best.as_ref().is_some_and(|best| term.eval(best)) {
             self.kept.push(literal);
+            return Ok(true);
+        }
+        if let Some(found) = self.adjusted(term) {
+            self.kept.push(literal);
+            self.best = Some(found);
             return Ok(true);
         }
         self.improve(Some(literal))

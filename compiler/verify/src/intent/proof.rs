@@ -207,10 +207,8 @@ impl<'a> Asked<'a> {
             return Ok(None);
         };
         let assumed = [self.between, on, if passes { passed } else { blocked }];
-        if !self.fits(&assumed)? {
-            return Ok(None);
-        }
-        self.example(&assumed, request.as_ref()).map(Some)
+        self.questions += 1;
+        self.example(&assumed, request.as_ref())
     }
 
     /// The finding of a flow that breaks the intent, if the model confirms it.
@@ -247,18 +245,19 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// The most readable flow that fits, and what the model says of it.
+    /// The most readable flow that fits, if one does, and what the model says of it.
     fn example(
         &mut self,
         assumed: &[Literal],
         request: Option<&Request>,
-    ) -> Result<Example, String> {
+    ) -> Result<Option<Example>, String> {
         let wishes = self.frame.wishes(&self.intent.services.port_hints());
-        let values = witness::find(&mut self.solver, &wishes, assumed)?;
-        let values = values.ok_or("the solver took its answer back")?;
+        let Some(values) = witness::find(&mut self.solver, &wishes, assumed)? else {
+            return Ok(None);
+        };
         let witness = witness::decode(&self.frame, &values)?;
         let stage = Stage::new(&self.context.library, &witness, Seat::Second);
-        Example::new(&witness, &stage, request)
+        Example::new(&witness, &stage, request).map(Some)
     }
 }
 

@@ -88,6 +88,10 @@ impl Solver for Brute {
         Literal(self.literals.len() - 1)
     }
 
+    fn holds(&self, literal: Literal, values: &Assignment) -> bool {
+        self.literals[literal.0].eval(values)
+    }
+
     fn check(&mut self, assumed: &[Literal]) -> Answer {
         let choices = self.candidates();
         let count = choices.iter().try_fold(1_usize, |count, (_, values)| {

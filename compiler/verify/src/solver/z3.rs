@@ -31,7 +31,7 @@ pub(crate) struct Z3 {
     script: Script,
     engine: Engine,
     symbols: BTreeMap<Var, Symbol>,
-    literals: Vec<Bool>,
+    literals: Vec<(Bool, Term)>,
     free: Vec<Var>,
     /// How often it was asked.
     pub(crate) asked: usize,
@@ -151,15 +151,20 @@ impl Solver for Z3 {
             self.engine.assert(fresh.iff(meaning));
             fresh
         };
-        self.literals.push(literal);
+        self.literals.push((literal, term.clone()));
         Literal(self.literals.len() - 1)
+    }
+
+    fn holds(&self, literal: Literal, values: &Assignment) -> bool {
+        let known = self.literals.get(literal.0);
+        known.is_some_and(|(_, term)| term.eval(values))
     }
 
     fn check(&mut self, assumed: &[Literal]) -> Answer {
         self.asked += 1;
         let literals: Vec<_> = assumed
             .iter()
-            .filter_map(|literal| self.literals.get(literal.0).cloned())
+            .filter_map(|literal| Some(self.literals.get(literal.0)?.0.clone()))
             .collect();
         match self.engine.check_assumptions(&literals) {
             SatResult::Sat => Answer::Sat,
