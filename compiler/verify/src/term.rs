@@ -168,8 +168,7 @@ impl Assignment {
     pub fn settle(&mut self, term: &Term) -> bool {
         let (var, value) = match term {
             Term::Flag(var) => (*var, 1),
-            Term::Is(var, value) => (*var, *value),
-            Term::Prefix { var, value, .. } => (*var, *value),
+            Term::Is(var, value) | Term::Prefix { var, value, .. } => (*var, *value),
             Term::Not(inner) => match **inner {
                 Term::Flag(var) => (var, 0),
                 _ => return false,

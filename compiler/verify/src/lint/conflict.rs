@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use policyc_diag::{Diagnostic, Severity};
 use policyc_ir::model::{Conflict, Facts, Filters};
 use policyc_ir::port::L4;
-use policyc_ir::rule::{Direction, Level, Peer, Peers, Rule, RuleSet, Services};
+use policyc_ir::rule::{Direction, Level, Peer, Peers, Rule, RuleSet, Services, Tier};
 use policyc_ir::selector::Selector;
 use policyc_ir::{PeerId, RuleId};
 
@@ -74,6 +74,24 @@ pub(super) fn pairs(algebra: &Algebra<'_>) -> BTreeSet<(RuleId, RuleId)> {
         }
     }
     pairs
+}
+
+/// Where Cilium merges a rule with others. It does so within a tier, where the first level has the word.
+pub(super) struct Places<'a>(BTreeSet<(Tier, Option<&'a L4>, Who)>);
+
+impl<'a> Places<'a> {
+    pub(super) fn new(rules: &'a RuleSet, rule: &'a Rule) -> Self {
+        let keys = keys(rules, rule).into_iter();
+        Self(
+            keys.map(|(_, level, l4, who)| (level.tier, l4, who))
+                .collect(),
+        )
+    }
+
+    /// Whether it is merged with another rule of its direction.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        !self.0.is_disjoint(&other.0)
+    }
 }
 
 fn keys<'a>(rules: &'a RuleSet, rule: &'a Rule) -> Vec<Key<'a>> {

@@ -10,6 +10,7 @@ use policyc_ir::RuleId;
 use policyc_ir::l7::{Content, Parser};
 use policyc_ir::rule::{Action, Rule, RuleSet, Services};
 
+use super::conflict::Places;
 use crate::encode::Encoded;
 use crate::term::Term;
 
@@ -44,7 +45,7 @@ impl Effects {
             || special.iter().any(|(_, other)| {
                 other.auth.is_some() || is_dns(other) && share_ports(rule, other)
             });
-        let clashes = clashes(rule, special.iter().map(|(_, other)| *other));
+        let clashes = clashes(rules, rule, special.iter().map(|(_, other)| *other));
         let same = allows().filter(|(_, other)| {
             let shape = rule.peers == other.peers
                 && rule.beside == other.beside
@@ -102,13 +103,18 @@ pub(super) fn has_same_effect(rule: &Rule, other: &Rule) -> bool {
 }
 
 /// Whether the rule, or others that Cilium merges with it, may ask for things that exclude each other.
-fn clashes<'a>(rule: &'a Rule, special: impl Iterator<Item = &'a Rule>) -> bool {
+fn clashes<'a>(
+    rules: &'a RuleSet,
+    rule: &'a Rule,
+    special: impl Iterator<Item = &'a Rule>,
+) -> bool {
     if is_unusable(rule) {
         return true;
     }
     let own = (!is_plain(rule)).then_some(rule);
+    let places = Places::new(rules, rule);
     let merged: Vec<_> = special
-        .filter(|other| share_ports(rule, other))
+        .filter(|other| share_ports(rule, other) && places.meets(&Places::new(rules, other)))
         .chain(own)
         .collect();
     let mut rest = merged.as_slice();

@@ -127,15 +127,14 @@ impl<'a> Run<'a> {
         if self.is_needless(id, rule, &near)? {
             self.gone.insert(id);
             found.needless.push(id);
-            let reason = self.explain(id, rule, &near)?;
-            return Ok(reason.map(|reason| {
+            if let Some(reason) = self.explain(id, rule, &near)? {
                 let avoided = if reason.avoids() {
                     near.touching
                 } else {
                     Vec::new()
                 };
-                Outcome::Idle { reason, avoided }
-            }));
+                return Ok(Some(Outcome::Idle { reason, avoided }));
+            }
         }
         let loses = !near.denies.is_empty() || rule.l7.is_some();
         if rule.action != Action::Allow || !loses {
