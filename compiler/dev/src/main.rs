@@ -23,7 +23,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
-        ["cluster", folder, options @ ..] => Shape::from_arguments(options)
+        ["--help" | "-h" | "help"] | ["cluster" | "ebpf", "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        ["cluster", folder, options @ ..] if !folder.starts_with('-') => Shape::from_arguments(options)
             .and_then(|shape| Cluster::new(shape).write(Path::new(folder))),
         ["ebpf"] => ebpf::write(&say),
         ["ebpf", "--check"] => ebpf::check(&say),
