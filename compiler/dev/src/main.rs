@@ -27,8 +27,10 @@ fn main() -> ExitCode {
             println!("{USAGE}");
             Ok(())
         }
-        ["cluster", folder, options @ ..] if !folder.starts_with('-') => Shape::from_arguments(options)
-            .and_then(|shape| Cluster::new(shape).write(Path::new(folder))),
+        ["cluster", folder, options @ ..] if !folder.starts_with('-') => {
+            Shape::from_arguments(options)
+                .and_then(|shape| Cluster::new(shape).write(Path::new(folder)))
+        }
         ["ebpf"] => ebpf::write(&say),
         ["ebpf", "--check"] => ebpf::check(&say),
         _ => Err(TaskError(USAGE.to_owned())),

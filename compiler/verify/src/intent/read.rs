@@ -168,13 +168,6 @@ impl Reader {
 
     /// Among whom. Paths among possible pods are refused: through a pod that nobody runs nearly everything is reached.
     fn place(&mut self, written: &written::Intent) -> Place {
-        if let (Some(request), Some(_)) = (&written.request, written.inventory) {
-            let message = "requests in an inventory are not supported yet";
-            let fault = Diagnostic::new(codes::NOT_SUPPORTED, message)
-                .label(request.span, "asked of possible pods only")
-                .help("leave `in inventory` out");
-            self.faults.push(fault);
-        }
         let hops = match (&written.hops, written.inventory) {
             (None, None) => return Place::Possible,
             (None, Some(_)) => 1,

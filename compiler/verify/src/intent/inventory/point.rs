@@ -1,10 +1,12 @@
 //! Protocols and ports of openings.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use policyc_ir::IdentityId;
+use policyc_ir::model::request::{Answer, Request};
 use policyc_ir::model::{Flow, Verdict};
-use policyc_ir::port::{Ports as Written, Protocol};
+use policyc_ir::port::{L4, Ports as Written, Protocol};
 use policyc_ir::reach::{Party, Ports};
 use policyc_ir::rule::{Direction, RuleSet, Services};
 
@@ -42,19 +44,34 @@ pub(super) fn verdicts(
     to: Party,
     point: Point,
 ) -> [Option<Verdict>; 2] {
-    let ask = |subject, peer, direction| match subject {
-        Party::Endpoint(subject) => Some(ground.model.eval(&Flow {
+    let flows = flows(ground, from, to, point);
+    flows.map(|flow| flow.map(|flow| ground.model.eval(&flow)))
+}
+
+/// What becomes of a request at both ends, of those that have policies.
+pub(super) fn answers(
+    ground: &Ground<'_>,
+    (from, to, point): (Party, Party, Point),
+    request: &Request,
+) -> [Option<Answer>; 2] {
+    let flows = flows(ground, from, to, point);
+    flows.map(|flow| flow.map(|flow| ground.model.request(&flow, request)))
+}
+
+fn flows(ground: &Ground<'_>, from: Party, to: Party, point: Point) -> [Option<Flow>; 2] {
+    let flow = |subject, peer, direction| match subject {
+        Party::Endpoint(subject) => Some(Flow {
             subject,
             direction,
             peer: member::identity(ground, peer),
             protocol: point.protocol,
             port: point.port,
-        })),
+        }),
         Party::Outside(_) => None,
     };
     [
-        ask(from, to, Direction::Egress),
-        ask(to, from, Direction::Ingress),
+        flow(from, to, Direction::Egress),
+        flow(to, from, Direction::Ingress),
     ]
 }
 
@@ -63,6 +80,10 @@ pub(super) struct Points<'a> {
     pub(super) ground: Ground<'a>,
     pub(super) wanted: &'a Wanted,
     pub(super) unspoken: Protocol,
+    /// What is asked once connected.
+    pub(super) request: Option<&'a Request>,
+    /// What the answer about a request was found to depend on, beyond what is known.
+    pub(super) doubt: &'a OnceCell<String>,
 }
 
 impl Points<'_> {
@@ -80,35 +101,87 @@ impl Points<'_> {
         to: Party,
         passes: bool,
     ) -> Option<Point> {
+        // What passes everywhere does so without a proxy, and so passes whatever is asked.
         if passes && opening.is_empty() || !passes && opening.is_any() {
             return None;
         }
         let ranges = self.ranges(to);
+        let mut cuts: Vec<_> = opening
+            .spans()
+            .iter()
+            .filter_map(|span| Some((span.protocol?, span.first, span.last)))
+            .collect();
+        if self.request.is_some() {
+            cuts.extend(self.spoken(from, Direction::Egress, to));
+            cuts.extend(self.spoken(to, Direction::Ingress, to));
+        }
         let families = [self.family(from), self.family(to)];
-        self.candidates(opening, &ranges).into_iter().find(|point| {
+        self.candidates(&cuts, &ranges).into_iter().find(|point| {
             let foreign = families.contains(&Some(true)) && point.protocol == Protocol::ICMPV6
                 || families.contains(&Some(false)) && point.protocol == Protocol::ICMP;
-            let verdicts = || verdicts(&self.ground, from, to, *point);
-            !foreign
-                && self.means(&ranges, *point)
-                && verdicts().iter().flatten().all(|one| one.allowed) == passes
+            !foreign && self.means(&ranges, *point) && self.passes(from, to, *point) == Some(passes)
         })
+    }
+
+    /// Whether what is asked gets through; `None` if that is not known.
+    fn passes(&self, from: Party, to: Party, point: Point) -> Option<bool> {
+        let verdicts = verdicts(&self.ground, from, to, point);
+        let allowed = verdicts.iter().flatten().all(|one| one.allowed);
+        let Some(request) = self.request.filter(|_| allowed) else {
+            return Some(allowed);
+        };
+        let mut known = Some(true);
+        for answer in answers(&self.ground, (from, to, point), request) {
+            match answer {
+                None | Some(Answer::Passed) => {}
+                Some(Answer::Refused) => return Some(false),
+                Some(Answer::Unknown(what)) => {
+                    // The first one is told.
+                    let _ = self.doubt.set(what);
+                    known = None;
+                }
+            }
+        }
+        known
+    }
+
+    /// The ports that a party's rules speak of: within an opening, requests may be treated otherwise at each.
+    fn spoken(&self, party: Party, direction: Direction, to: Party) -> Vec<(Protocol, u16, u16)> {
+        let Party::Endpoint(at) = party else {
+            return Vec::new();
+        };
+        let rules = self.ground.model.resolved.rules;
+        let policy = self.ground.model.policy_of(at);
+        let applied = policy.map_or(&[][..], |policy| &policy.direction(direction).rules);
+        let applied = applied.iter().filter_map(|id| rules.rule(*id));
+        let services = applied.filter_map(|rule| match &rule.services {
+            Services::Of(list) => Some(list),
+            Services::All => None,
+        });
+        self.numbers(services.flatten(), to).collect()
     }
 
     /// The listed ports as numbers, for a receiver.
     fn ranges(&self, to: Party) -> Vec<(Protocol, u16, u16)> {
+        self.numbers(self.wanted.each.iter().flatten(), to)
+            .collect()
+    }
+
+    fn numbers<'b>(
+        &self,
+        all: impl Iterator<Item = &'b L4>,
+        to: Party,
+    ) -> impl Iterator<Item = (Protocol, u16, u16)> {
         let universe = self.ground.model.universe();
         let identity = member::identity(&self.ground, to);
-        let all = self.wanted.each.iter().flatten();
-        let ranges = all.filter_map(|l4| match &l4.ports {
+        all.filter_map(move |l4| match &l4.ports {
             Written::All => Some((l4.protocol, 0, u16::MAX)),
             Written::Range(first, last) => Some((l4.protocol, *first, *last)),
             Written::Named(name, last) => {
                 let first = universe.named_port(identity, name, l4.protocol)?;
                 Some((l4.protocol, first, last.unwrap_or(first).max(first)))
             }
-        });
-        ranges.collect()
+        })
     }
 
     /// Whether the intent is about a point.
@@ -123,12 +196,15 @@ impl Points<'_> {
     }
 
     /// Points at which anything can change, the most readable first.
-    fn candidates(&self, opening: &Ports, ranges: &[(Protocol, u16, u16)]) -> Vec<Point> {
+    fn candidates(
+        &self,
+        cuts: &[(Protocol, u16, u16)],
+        ranges: &[(Protocol, u16, u16)],
+    ) -> Vec<Point> {
         let mut protocols = vec![Protocol::TCP, Protocol::UDP];
         protocols.extend(Protocol::WITH_PORTS);
         protocols.extend([Protocol::ICMP, Protocol::ICMPV6, self.unspoken]);
-        let spans = opening.spans();
-        protocols.extend(spans.iter().filter_map(|span| span.protocol));
+        protocols.extend(cuts.iter().map(|(protocol, ..)| *protocol));
         protocols.extend(ranges.iter().map(|(protocol, ..)| *protocol));
         let mut points: Vec<Point> = Vec::new();
         let mut seen = BTreeSet::new();
@@ -157,9 +233,9 @@ impl Points<'_> {
                 add(protocol, *first);
                 add(protocol, last.saturating_add(1));
             }
-            for span in spans.iter().filter(|span| span.protocol == Some(protocol)) {
-                add(protocol, span.first);
-                add(protocol, span.last.saturating_add(1));
+            for (_, first, last) in cuts.iter().filter(|cut| cut.0 == protocol) {
+                add(protocol, *first);
+                add(protocol, last.saturating_add(1));
             }
         }
         points

@@ -3,17 +3,20 @@
 use std::fmt::Write as _;
 
 use policyc_ir::label::Source;
+use policyc_ir::model::request::{Answer, Request};
 use policyc_ir::reach::Party;
 use policyc_ir::rule::Direction;
 
 use super::{Ground, Hop, member, point};
+use crate::intent::request::show;
 use crate::intent::told::{DESTINATION, End, SOURCE, Told};
 
-/// Connections in a row, with what both ends of each say.
-pub(super) fn told(ground: Ground<'_>, path: &[Hop]) -> Told {
+/// Connections in a row, with what both ends of each say; over the last one the request is asked.
+pub(super) fn told(ground: Ground<'_>, path: &[Hop], request: Option<&Request>) -> Told {
     let mut flow = String::new();
     let mut ends = Vec::new();
-    for hop in path {
+    for (at, hop) in path.iter().enumerate() {
+        let asked = request.filter(|_| at + 1 == path.len());
         if flow.is_empty() {
             flow = name(&ground, hop.from);
         }
@@ -27,20 +30,27 @@ pub(super) fn told(ground: Ground<'_>, path: &[Hop]) -> Told {
             write!(flow, "{protocol}")
         };
         let [out, into] = point::verdicts(&ground, hop.from, hop.to, hop.point);
+        let [left, right] = asked.map_or([None, None], |request| {
+            point::answers(&ground, (hop.from, hop.to, hop.point), request)
+        });
         let sides = [
-            (out, hop.from, Direction::Egress, &SOURCE),
-            (into, hop.to, Direction::Ingress, &DESTINATION),
+            (out, left, hop.from, Direction::Egress, &SOURCE),
+            (into, right, hop.to, Direction::Ingress, &DESTINATION),
         ];
-        for (verdict, party, direction, words) in sides {
+        for (verdict, answer, party, direction, words) in sides {
             if let Some(verdict) = verdict {
+                let refuses = verdict.allowed && answer == Some(Answer::Refused);
                 ends.push(End {
                     verdict,
                     selecting: selecting(&ground, party, direction),
                     party: name(&ground, party),
                     words,
-                    refuses: false,
+                    refuses,
                 });
             }
+        }
+        if let Some(request) = asked {
+            let _ = write!(flow, ", asking {},", show(request));
         }
     }
     Told { flow, ends }
