@@ -11,7 +11,7 @@ use policyc_ir::model::Model;
 use crate::Target;
 use crate::classes::Judged;
 use crate::image::{Bound, Image, Sizes};
-use crate::records::Records;
+use crate::records::{Record, Records};
 
 /// A limit of the datapath's maps that the tables would break.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ pub(crate) fn assemble(
 ) -> Result<Image, LimitError> {
     let mut pool = Pool::new();
     let mut records = Records::new();
-    let mut rows: BTreeMap<[u32; 5], usize> = BTreeMap::new();
-    let mut images: Vec<[u32; 5]> = Vec::new();
+    let mut rows: BTreeMap<Fields, usize> = BTreeMap::new();
+    let mut images: Vec<Fields> = Vec::new();
     let mut of_table = Vec::with_capacity(judged.len());
     for table in judged {
         let row = pool.image(table, &mut records)?;
@@ -117,7 +117,10 @@ fn narrow(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-fn image_bytes(row: &[u32; 5]) -> Vec<u8> {
+/// The fields of an image, in their order.
+type Fields = [u32; 6];
+
+fn image_bytes(row: &Fields) -> Vec<u8> {
     let mut bytes: Vec<u8> = row.iter().flat_map(|word| word.to_le_bytes()).collect();
     bytes.resize(arena::image::BYTES as usize, 0);
     bytes
@@ -173,7 +176,7 @@ impl Pool {
         at
     }
 
-    fn image(&mut self, table: &Judged, records: &mut Records) -> Result<[u32; 5], LimitError> {
+    fn image(&mut self, table: &Judged, records: &mut Records) -> Result<Fields, LimitError> {
         if table.peer_classes > 1 << 16 || table.l4_classes > 1 << 16 {
             return Err(LimitError::Classes);
         }
@@ -184,12 +187,14 @@ impl Pool {
             .collect::<Option<Vec<u16>>>()
             .ok_or(LimitError::Records)?;
         let cells = self.put(halves(cells));
+        let passes = self.put(bits(table.cells.iter().map(Record::passes)));
         Ok([
             peer_dir,
             l4_dir,
             cells,
             table.l4_classes,
             table.peer_classes,
+            passes,
         ])
     }
 
@@ -273,6 +278,20 @@ fn low(class: u32) -> u16 {
 
 fn halves(values: Vec<u16>) -> Vec<u8> {
     values.into_iter().flat_map(u16::to_le_bytes).collect()
+}
+
+/// A bit for each value, the lowest first.
+fn bits(values: impl Iterator<Item = bool>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (at, value) in values.enumerate() {
+        if at % 32 == 0 {
+            bytes.extend([0; 4]);
+        }
+        if let Some(byte) = bytes.get_mut(at / 8) {
+            *byte |= u8::from(value) << (at % 8);
+        }
+    }
+    bytes
 }
 
 fn words(values: Vec<u32>) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! What tables cost, and which rule makes most of it. Only asked for once tables do not fit.
 //!
 //! Rules are added to a table one after the other; what a table grows by, its last rule costs. A table is cells (peer
-//! classes times port classes), pages of identities that are not all in one class, and pages of ports likewise; what
+//! classes times port classes) with a bit each, pages of identities that are not all in one class, and pages of ports likewise; what
 //! tables share counts for each of them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -130,7 +130,8 @@ impl<'a> Growing<'a> {
     }
 
     fn bytes(&self) -> u64 {
-        let cells = parts(&self.peer_part) * parts(&self.port_part) * 2;
+        let cells = parts(&self.peer_part) * parts(&self.port_part);
+        let cells = cells * 2 + cells.div_ceil(32) * 4;
         let peers = u64::from(arena::PEER_PAGE) * 2 * self.peer_pages();
         let ports = u64::from(arena::PORT_PAGE) * 2 * self.port_pages();
         cells + peers + ports

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0            header (64 bytes)
-//! …            peer directories, peer pages, protocol directories, port rows, port pages, cells
+//! …            peer directories, peer pages, protocol directories, port rows, port pages, cells, bits
 //! records_at   Record[records]            what a verdict is; record 0 is "drop, invalid image"
 //! images_at    Image[images]              one per distinct (subject policy, direction)
 //! ENDPOINTS_AT Endpoint[ENDPOINT_SLOTS]   written by the daemon, empty in a bundle
@@ -68,6 +68,9 @@ pub mod image {
     pub const L4_CLASSES: u32 = 12;
     /// Number of peer classes.
     pub const PEER_CLASSES: u32 = 16;
+    /// `u32[ceil(peer classes × l4 classes / 32)]`: a bit for each cell, the lowest first, that is set if the cell's
+    /// record lets packets pass. Sixteen times smaller than the cells, so that it stays in the processor's first cache.
+    pub const PASSES: u32 = 20;
 }
 
 /// Offsets of a verdict record's fields.

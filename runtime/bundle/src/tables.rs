@@ -2,13 +2,13 @@
 //!
 //! After [`check`] no lookup can leave the tables, whatever identity, protocol and port it is asked about: every
 //! offset that [`policy_abi::lookup::verdict`] may follow has been followed, every class is inside its image and every
-//! cell names a record. The work is bounded: directories and pages that images share are walked once, and tables
+//! cell names a record and has the bit that the record says. The work is bounded: directories and pages that images share are walked once, and tables
 //! that overlap so much that walking them would take more than [`STEPS_MAX`] steps are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy_abi::arena::{self, Read, header, image, record};
-use policy_abi::{ABI_VERSION, proto, reason};
+use policy_abi::{ABI_VERSION, lookup, proto, reason};
 
 mod error;
 
@@ -61,6 +61,7 @@ pub fn check(bytes: &[u8]) -> Result<Shape, TablesError> {
         steps: 0,
         rows: BTreeMap::new(),
         directories: BTreeMap::new(),
+        compared: BTreeSet::new(),
     };
     for (index, at) in shape.image_offsets().enumerate() {
         walk.image(at).map_err(|error| error.in_image(index))?;
@@ -135,7 +136,13 @@ fn check_record(bytes: &[u8], at: u32, index: u32) -> Result<(), TablesError> {
         _ => return Err(TablesError::Action { record: index }),
     };
     let known = reason::Reason::from_number(cause).ok_or(TablesError::Reason { record: index })?;
-    if passes != known.passes() || zero != 0 {
+    // The datapath does not look at the record of what passes.
+    let fits = if passes {
+        known == reason::Reason::Allowed
+    } else {
+        !known.passes()
+    };
+    if !fits || zero != 0 {
         return Err(TablesError::Reason { record: index });
     }
     if auth > record::AUTH_ALWAYS_FAIL || (auth != record::AUTH_NONE && !passes) {
@@ -170,6 +177,8 @@ struct Walk<'a> {
     rows: BTreeMap<(u32, u32), u16>,
     /// Highest class below the directories, by offset and number of pages.
     directories: BTreeMap<(u32, u32), u16>,
+    /// Cells and their bits that have been compared, by both offsets and the number of cells.
+    compared: BTreeSet<(u32, u32, u32)>,
 }
 
 impl Walk<'_> {
@@ -195,7 +204,34 @@ impl Walk<'_> {
         if u32::from(self.row(cells, count)?) >= self.shape.records {
             return Err(TablesError::Cell);
         }
+        self.passes(cells, field(image::PASSES), count)
+    }
+
+    /// Compares the bits at `at` with what the records of `count` cells say.
+    fn passes(&mut self, cells: u32, at: u32, count: u32) -> Result<(), TablesError> {
+        if !self.compared.insert((cells, at, count)) {
+            return Ok(());
+        }
+        let words = count.div_ceil(32);
+        let bits = in_bounds(self.bytes, at, words, 4).ok_or(TablesError::Bounds { at })?;
+        let cells =
+            in_bounds(self.bytes, cells, count, 2).ok_or(TablesError::Bounds { at: cells })?;
+        self.step(count)?;
+        for (word, cells) in bits.chunks_exact(4).zip(cells.chunks(64)) {
+            let said = cells.chunks_exact(2).map(|cell| self.says(cell.u16(0)));
+            let said = (0..).zip(said);
+            let said = said.fold(0, |word, (at, passes)| word | u32::from(passes) << at);
+            if word.u32(0) != said {
+                return Err(TablesError::Passes);
+            }
+        }
         Ok(())
+    }
+
+    /// Whether a record lets packets pass.
+    fn says(&self, record: u16) -> bool {
+        let at = lookup::record_at(self.bytes, u32::from(record));
+        lookup::passes(self.bytes, at)
     }
 
     /// Highest L4 class of a protocol directory.

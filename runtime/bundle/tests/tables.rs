@@ -37,7 +37,9 @@ fn sample_is_sound_and_decides() {
             && !shape.is_image(0)
     );
     let verdict = |identity, protocol, port| {
-        lookup::verdict(&tables[..], images[0], identity, protocol, port)
+        let found = lookup::verdict(&tables[..], images[0], identity, protocol, port);
+        assert_eq!(found.passes, found.record >= u32::from(FIRST_RULE));
+        found.record
     };
     assert_eq!(verdict(2, 6, 80), u32::from(FIRST_RULE));
     assert_eq!(verdict(65, 17, 53), u32::from(FIRST_RULE) + 1);
@@ -205,7 +207,9 @@ proptest! {
                 let Some(image) = images.get(image) else { continue };
                 for identity in [wild, identity] {
                     let found = lookup::verdict(&watched, *image, identity, protocol, port);
-                    prop_assert!(found < shape.records);
+                    prop_assert!(found.record < shape.records);
+                    let at = lookup::record_at(&watched, found.record);
+                    prop_assert_eq!(found.passes, lookup::passes(&watched, at));
                 }
             }
             prop_assert!(!watched.1.get());

@@ -47,7 +47,7 @@ impl Arena {
         let records_at = arena.put_records(records);
         let built: Vec<_> = images
             .iter()
-            .flat_map(|image| arena.put_image(image))
+            .flat_map(|image| arena.put_image(image, records))
             .collect();
         let images_at = arena.put(&words(&built));
         arena.images = (0..)
@@ -168,7 +168,11 @@ impl Arena {
         self.put(&self::words(&words))
     }
 
-    fn put_image(&mut self, image: &Image) -> [u32; (image::BYTES / 4) as usize] {
+    fn put_image(
+        &mut self,
+        image: &Image,
+        records: &[(u8, Reason, u8)],
+    ) -> [u32; (image::BYTES / 4) as usize] {
         let peers = self.put_pages(&image.peers, PEER_PAGE);
         let rows: Vec<u32> = (0..proto::SLOTS)
             .map(|slot| match image.ports.get(&slot) {
@@ -178,11 +182,12 @@ impl Arena {
             .collect();
         let rows = self.put(&words(&rows));
         let cells: Vec<u16> = image.cells.concat();
+        let passes = self.put(&words(&passes(&cells, records)));
         let cells = self.put(&halves(&cells));
         let length = image.cells.first().map_or(0, Vec::len);
         let [columns, lines] =
             [length, image.cells.len()].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        [peers, rows, cells, columns, lines, 0, 0, 0]
+        [peers, rows, cells, columns, lines, passes, 0, 0]
     }
 
     /// Stores pages of `length` values and the directory that leads to them.
@@ -197,6 +202,24 @@ impl Arena {
             .collect();
         self.put(&words(&directory))
     }
+}
+
+/// A bit for each cell whose record lets packets pass, as a compiler would set it; records that contradict themselves
+/// let none.
+fn passes(cells: &[u16], records: &[(u8, Reason, u8)]) -> Vec<u32> {
+    let says = |cell: &u16| {
+        let record = usize::from(*cell)
+            .checked_sub(1)
+            .and_then(|at| records.get(at));
+        record.is_some_and(|record| {
+            matches!(record, (record::ALLOW, reason, record::AUTH_NONE) if reason.passes())
+        })
+    };
+    let words = cells.chunks(32).map(|cells| {
+        let bits = (0..).zip(cells.iter().map(says));
+        bits.fold(0, |word, (at, passes)| word | u32::from(passes) << at)
+    });
+    words.collect()
 }
 
 fn words(values: &[u32]) -> Vec<u8> {

@@ -93,12 +93,20 @@ fn write_image(out: &mut Tables, at: u32, identities: u32, allows: &[Allow], fir
         cells[(identity * l4_classes) as usize + number + 1] =
             FIRST_RULE + first_rule + number as u16;
     }
+    let passes = cells.chunks(32).map(|cells| {
+        let passes = cells.iter().map(|record| u32::from(*record >= FIRST_RULE));
+        (0..)
+            .zip(passes)
+            .fold(0, |word, (at, bit)| word | bit << at)
+    });
+    let passes: Vec<u32> = passes.collect();
     let fields = [
         (image::PEER_DIR, out.push32(pages.into_iter())),
         (image::L4_DIR, out.push32(rows.into_iter())),
         (image::CELLS, out.push16(cells.into_iter())),
         (image::L4_CLASSES, l4_classes),
         (image::PEER_CLASSES, identities),
+        (image::PASSES, out.push32(passes.into_iter())),
     ];
     for (field, value) in fields {
         out.set32(at + field, value);

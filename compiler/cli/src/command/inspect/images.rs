@@ -60,6 +60,7 @@ fn tables(arena: &[u8], at: u32, identities: u32) -> BTreeSet<(u32, u32)> {
         (peers, groups * 4),
         (ports, proto::SLOTS * 4),
         (field(image::CELLS), cells.saturating_mul(2)),
+        (field(image::PASSES), cells.div_ceil(32).saturating_mul(4)),
     ]);
     let entry = |table: u32, index: u32| arena.u32(table + index * 4);
     found.extend((0..groups).map(|group| (entry(peers, group), arena::PEER_PAGE * 2)));
