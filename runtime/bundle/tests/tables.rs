@@ -12,6 +12,7 @@ use std::cell::Cell;
 
 use policy_abi::arena::{Read, header, image, record};
 use policy_abi::lookup;
+use policy_abi::reason::Reason;
 use policy_bundle::tables::{TablesError, check};
 use proptest::prelude::*;
 
@@ -103,6 +104,14 @@ fn each_fault_has_its_name() {
         refusal(allow, tables.u32(allow) | 3 << 16),
         TablesError::Auth { record: 2 }
     );
+    // What passes needs no other reason than that it is allowed.
+    assert_eq!(
+        refusal(
+            allow,
+            u32::from_le_bytes([1, Reason::Essential as u8, 0, 0])
+        ),
+        TablesError::Reason { record: 2 }
+    );
     assert_eq!(
         refusal(allow + record::PROXY, 1),
         TablesError::Proxy { record: 2 }
@@ -135,6 +144,19 @@ fn each_fault_has_its_name() {
         refusal(tables.u32(images[0] + image::CELLS), u32::MAX),
         in_first(TablesError::Cell)
     );
+    assert_eq!(
+        refusal(images[0] + image::PASSES, 66),
+        in_first(TablesError::Bounds { at: 66 })
+    );
+    // A bit that lets pass what is denied, one that denies what passes, and one of no cell.
+    let passes = tables.u32(images[0] + image::PASSES);
+    let (last, count) = (passes + 70 * 3 / 32 * 4, 70 * 3 % 32);
+    for (at, bit) in [(passes, 1), (passes, 1 << 7), (last, 1 << count)] {
+        assert_eq!(
+            refusal(at, tables.u32(at) ^ bit),
+            in_first(TablesError::Passes)
+        );
+    }
     assert_eq!(
         check(&tables[..60]).unwrap_err(),
         TablesError::Length { found: 60 }
