@@ -126,7 +126,7 @@ fn format_is_pinned() {
         .collect();
     assert_eq!(
         digest.concat(),
-        "8518dd2849a9026be6bb963571740e4b036da70efef6530e42232d75b8bf5909"
+        "b74ac7cded647d058d9984d86df9abc0f4b0d931d897a814ea0705b72c61cdf7"
     );
 }
 

@@ -119,6 +119,13 @@ fn each_fault_has_its_name() {
     let mut asking = tables.clone();
     set32(&mut asking, allow, tables.u32(allow) | auth);
     set32(&mut asking, allow + record::COOKIE, 7);
+    let passes = tables.u32(images[0] + image::PASSES);
+    assert_eq!(
+        check(&asking).unwrap_err(),
+        in_first(TablesError::Passes),
+        "what asks for authentication does not pass"
+    );
+    set32(&mut asking, passes, tables.u32(passes) ^ 1 << 7);
     assert_eq!(check(&asking).unwrap().logs, 7);
     assert_eq!(
         refusal(images[0] + image::PEER_DIR, 0),
@@ -149,7 +156,6 @@ fn each_fault_has_its_name() {
         in_first(TablesError::Bounds { at: 66 })
     );
     // A bit that lets pass what is denied, one that denies what passes, and one of no cell.
-    let passes = tables.u32(images[0] + image::PASSES);
     let (last, count) = (passes + 70 * 3 / 32 * 4, 70 * 3 % 32);
     for (at, bit) in [(passes, 1), (passes, 1 << 7), (last, 1 << count)] {
         assert_eq!(
