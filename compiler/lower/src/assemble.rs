@@ -12,6 +12,7 @@ use crate::Target;
 use crate::classes::Judged;
 use crate::image::{Bound, Image, Sizes};
 use crate::records::{Record, Records};
+use policy_bundle::write::{Window, Windows};
 
 /// A limit of the datapath's maps that the tables would break.
 #[derive(Debug)]
@@ -49,13 +50,18 @@ pub(crate) fn assemble(
     by_endpoint: &[[usize; 2]],
     judged: &[Judged],
 ) -> Result<Image, LimitError> {
-    let mut pool = Pool::new();
+    let mut windows = Windows::new();
+    let peers: Vec<_> = judged
+        .iter()
+        .map(|table| windows.place_all(&table.peers.iter().copied().map(low).collect::<Vec<_>>()))
+        .collect();
+    let mut pool = Pool::new(&windows);
     let mut records = Records::new();
     let mut rows: BTreeMap<Fields, usize> = BTreeMap::new();
     let mut images: Vec<Fields> = Vec::new();
     let mut of_table = Vec::with_capacity(judged.len());
-    for table in judged {
-        let row = pool.image(table, &mut records)?;
+    for (table, peers) in judged.iter().zip(&peers) {
+        let row = pool.image(table, peers, &mut records)?;
         let at = *rows.entry(row).or_insert_with(|| {
             images.push(row);
             images.len() - 1
@@ -142,6 +148,8 @@ const _: () = assert!(arena::PORT_PAGE == 256);
 /// Bytes of the arena, with equal tables stored once.
 struct Pool {
     bytes: Vec<u8>,
+    /// Where the windows start.
+    windows: u32,
     known: BTreeMap<Vec<u8>, u32>,
     /// Rows by their intervals.
     rows: BTreeMap<Vec<(u16, u32)>, u32>,
@@ -150,13 +158,16 @@ struct Pool {
 }
 
 impl Pool {
-    fn new() -> Self {
-        Self {
+    fn new(windows: &Windows) -> Self {
+        let mut pool = Self {
             bytes: vec![0; header::BYTES as usize],
+            windows: 0,
             known: BTreeMap::new(),
             rows: BTreeMap::new(),
             uniform: BTreeMap::new(),
-        }
+        };
+        pool.windows = pool.append(windows.bytes());
+        pool
     }
 
     /// Offset of a table, stored now unless an equal one is there.
@@ -176,11 +187,16 @@ impl Pool {
         at
     }
 
-    fn image(&mut self, table: &Judged, records: &mut Records) -> Result<Fields, LimitError> {
+    fn image(
+        &mut self,
+        table: &Judged,
+        peers: &[Window],
+        records: &mut Records,
+    ) -> Result<Fields, LimitError> {
         if table.peer_classes > 1 << 16 || table.l4_classes > 1 << 16 {
             return Err(LimitError::Classes);
         }
-        let peer_dir = self.peers(&table.peers);
+        let peer_dir = self.peers(peers);
         let l4_dir = self.slots(&table.slots);
         let cells = table.cells.iter().map(|decision| records.number(decision));
         let cells = cells
@@ -198,16 +214,12 @@ impl Pool {
         ])
     }
 
-    fn peers(&mut self, classes: &[u32]) -> u32 {
-        let pages = classes.chunks(arena::PEER_PAGE as usize);
-        let offsets: Vec<_> = pages
-            .map(|page| {
-                let mut page: Vec<_> = page.iter().map(|class| low(*class)).collect();
-                page.resize(arena::PEER_PAGE as usize, 0);
-                self.put(halves(page))
-            })
-            .collect();
-        self.put(words(offsets))
+    fn peers(&mut self, groups: &[Window]) -> u32 {
+        let offset = |first: u32| self.windows.saturating_add(first.saturating_mul(4));
+        let groups = groups.iter();
+        let entries = groups.flat_map(|group| [offset(group.first), group.key]);
+        let entries = entries.collect();
+        self.put(words(entries))
     }
 
     fn slots(&mut self, slots: &[Vec<(u16, u32)>]) -> u32 {

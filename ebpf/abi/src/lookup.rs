@@ -38,9 +38,7 @@ pub fn verdict<A: Read + ?Sized>(
     if identity >= tables.u32(header::IDENTITIES) {
         return Verdict::NONE;
     }
-    let peer_page =
-        tables.u32(tables.u32(image + image::PEER_DIR) + (identity / arena::PEER_PAGE) * 4);
-    let peer_class = u32::from(tables.u16(peer_page + (identity % arena::PEER_PAGE) * 2));
+    let peer_class = peer_class(tables, image, identity);
     let row = tables.u32(tables.u32(image + image::L4_DIR) + proto::slot(protocol) * 4);
     let port = u32::from(port);
     let port_page = tables.u32(row + (port / arena::PORT_PAGE) * 4);
@@ -58,6 +56,20 @@ pub fn verdict<A: Read + ?Sized>(
         passes: (tables.u32(passes) >> (cell % 32)) & 1 != 0,
         record: u32::from(tables.u16(record)),
     }
+}
+
+/// Class of an identity below the number of identities.
+#[inline(always)]
+pub fn peer_class<A: Read + ?Sized>(tables: &A, image: u32, identity: u32) -> u32 {
+    let group = tables
+        .u32(image + image::PEER_DIR)
+        .wrapping_add(identity / arena::PEER_PAGE * 8);
+    let window = tables.u32(group);
+    let key = tables.u32(group.wrapping_add(4));
+    let entry = tables.u32(window.wrapping_add(identity % arena::PEER_PAGE * 4));
+    // Tags are in the high halves.
+    let of = if (entry ^ key) >> 16 == 0 { entry } else { key };
+    of & 0xffff
 }
 
 /// Byte offset of a record.

@@ -61,6 +61,8 @@ pub fn check(bytes: &[u8]) -> Result<Shape, TablesError> {
         steps: 0,
         rows: BTreeMap::new(),
         directories: BTreeMap::new(),
+        peers: BTreeMap::new(),
+        windows: BTreeMap::new(),
         compared: BTreeSet::new(),
     };
     for (index, at) in shape.image_offsets().enumerate() {
@@ -177,6 +179,10 @@ struct Walk<'a> {
     rows: BTreeMap<(u32, u32), u16>,
     /// Highest class below the directories, by offset and number of pages.
     directories: BTreeMap<(u32, u32), u16>,
+    /// Highest class of the groups, by offset of their directory.
+    peers: BTreeMap<u32, u16>,
+    /// Highest class of a group, by offset of its window and key.
+    windows: BTreeMap<(u32, u32), u16>,
     /// Cells and their bits that have been compared, by both offsets and the number of cells.
     compared: BTreeSet<(u32, u32, u32)>,
 }
@@ -191,7 +197,7 @@ impl Walk<'_> {
         );
         let (peer_classes, l4_classes) = (field(image::PEER_CLASSES), field(image::L4_CLASSES));
         let groups = self.shape.identities.div_ceil(arena::PEER_PAGE);
-        let peer = self.directory(peer_directory, groups, arena::PEER_PAGE)?;
+        let peer = self.peers(peer_directory, groups)?;
         if u32::from(peer) >= peer_classes {
             return Err(TablesError::PeerClass);
         }
@@ -232,6 +238,37 @@ impl Walk<'_> {
     fn says(&self, record: u16) -> bool {
         let at = lookup::record_at(self.bytes, u32::from(record));
         lookup::passes(self.bytes, at)
+    }
+
+    /// Highest class of a peer directory.
+    fn peers(&mut self, at: u32, groups: u32) -> Result<u16, TablesError> {
+        if let Some(known) = self.peers.get(&at) {
+            return Ok(*known);
+        }
+        let entries = in_bounds(self.bytes, at, groups, 8).ok_or(TablesError::Bounds { at })?;
+        self.step(groups)?;
+        let mut highest = 0;
+        for raw in entries.chunks_exact(8) {
+            highest = highest.max(self.window(raw.u32(0), raw.u32(4))?);
+        }
+        self.peers.insert(at, highest);
+        Ok(highest)
+    }
+
+    /// Highest class of a group: the usual one, and those of the entries that are its own.
+    fn window(&mut self, at: u32, key: u32) -> Result<u16, TablesError> {
+        if let Some(known) = self.windows.get(&(at, key)) {
+            return Ok(*known);
+        }
+        let bytes = in_bounds(self.bytes, at, arena::PEER_PAGE, 4);
+        let bytes = bytes.ok_or(TablesError::Bounds { at })?;
+        self.step(arena::PEER_PAGE)?;
+        let entries = bytes.chunks_exact(4).map(|raw| raw.u32(0));
+        let own = entries.filter(|entry| entry >> 16 == key >> 16);
+        let classes = own.chain([key]).map(|entry| entry & 0xffff);
+        let highest = u16::try_from(classes.max().unwrap_or(0)).unwrap_or(u16::MAX);
+        self.windows.insert((at, key), highest);
+        Ok(highest)
     }
 
     /// Highest L4 class of a protocol directory.

@@ -173,10 +173,11 @@ fn each_fault_has_its_name() {
 #[test]
 fn work_is_bounded() {
     let (mut tables, images) = build(60_000, &[&[], &[]]);
-    let page = tables.u32(tables.u32(images[0] + image::PEER_DIR));
+    let directory = tables.u32(images[0] + image::PEER_DIR);
+    let (window, key) = (tables.u32(directory), tables.u32(directory + 4));
     let directories = tables.len() as u32;
     let count = 60_000;
-    (0..count).for_each(|_| tables.extend(page.to_le_bytes()));
+    (0..count).for_each(|_| tables.extend([window, key].map(u32::to_le_bytes).concat()));
     let images_at = tables.len() as u32;
     let template = tables[images[0] as usize..][..image::BYTES as usize].to_vec();
     for index in 0..count - 1_000 {
@@ -184,7 +185,7 @@ fn work_is_bounded() {
         set32(
             &mut tables,
             images_at + index * image::BYTES,
-            directories + index * 4,
+            directories + index * 8,
         );
     }
     let used = tables.len() as u32;

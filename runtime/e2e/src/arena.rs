@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use policy_abi::arena::{self, ENDPOINT_SLOTS, PEER_PAGE, PORT_PAGE, Read, header, image, record};
+use policy_abi::arena::{self, ENDPOINT_SLOTS, PORT_PAGE, Read, header, image, record};
 use policy_abi::reason::Reason;
 use policy_abi::{ABI_VERSION, endpoint, proto};
+use policy_bundle::write::{Window, Windows};
 
 /// Classes of all ports of one protocol slot.
 pub type Ports = Vec<u16>;
@@ -45,9 +46,16 @@ impl Arena {
             stored: BTreeMap::new(),
         };
         let records_at = arena.put_records(records);
+        let mut windows = Windows::new();
+        let peers: Vec<_> = images
+            .iter()
+            .map(|image| windows.place_all(&image.peers))
+            .collect();
+        let windows = arena.put(&windows.bytes());
         let built: Vec<_> = images
             .iter()
-            .flat_map(|image| arena.put_image(image, records))
+            .zip(&peers)
+            .flat_map(|(image, peers)| arena.put_image(image, (windows, peers), records))
             .collect();
         let images_at = arena.put(&words(&built));
         arena.images = (0..)
@@ -171,9 +179,14 @@ impl Arena {
     fn put_image(
         &mut self,
         image: &Image,
+        (windows, peers): (u32, &[Window]),
         records: &[(u8, Reason, u8)],
     ) -> [u32; (image::BYTES / 4) as usize] {
-        let peers = self.put_pages(&image.peers, PEER_PAGE);
+        let peers = peers.iter();
+        let peers: Vec<u32> = peers
+            .flat_map(|group| [windows + group.first * 4, group.key])
+            .collect();
+        let peers = self.put(&words(&peers));
         let rows: Vec<u32> = (0..proto::SLOTS)
             .map(|slot| match image.ports.get(&slot) {
                 Some(ports) => self.put_pages(ports, PORT_PAGE),

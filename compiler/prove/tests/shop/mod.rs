@@ -255,8 +255,11 @@ pub(crate) fn places(contents: &write::Contents) -> Vec<(Place, usize, u16)> {
         let passes = |peer: u32, l4: u32| record(cell(peer, l4));
         let classes = |row| (0..row).map(|class| u16::try_from(class).unwrap());
         for number in 0..arena.u32(header::IDENTITIES) {
-            let page = arena.u32(arena.u32(at + image::PEER_DIR) + number / arena::PEER_PAGE * 4);
-            let entry = page + number % arena::PEER_PAGE * 2;
+            let group = arena.u32(at + image::PEER_DIR) + number / arena::PEER_PAGE * 8;
+            let (window, key) = (arena.u32(group), arena.u32(group + 4));
+            let exception = window + number % arena::PEER_PAGE * 4;
+            let is_own = arena.u32(exception) >> 16 == key >> 16;
+            let entry = if is_own { exception } else { group + 4 };
             let old = u32::from(arena.u16(entry));
             let other = classes(rows)
                 .find(|new| (0..row).any(|l4| passes(old, l4) != passes((*new).into(), l4)));
