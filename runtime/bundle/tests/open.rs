@@ -126,7 +126,7 @@ fn format_is_pinned() {
         .collect();
     assert_eq!(
         digest.concat(),
-        "b74ac7cded647d058d9984d86df9abc0f4b0d931d897a814ea0705b72c61cdf7"
+        "ef157d8461c0583c147fdc1b5013047425d65e16ac9c0ba12e95d58b11f707a8"
     );
 }
 

@@ -159,7 +159,7 @@ mod tests {
         let mut windows = Windows::new();
         let groups: Vec<Vec<u16>> = (0..80_000_u32)
             .map(|number| {
-                let rare = if number % 50 == 0 { 2 } else { 64 };
+                let rare = if number % 50 == 0 { 2 } else { 16 };
                 (0..WINDOW)
                     .map(|_| match below(rare) {
                         0 => below(60_000) as u16,
