@@ -132,6 +132,10 @@ fn most_common(group: &[u16]) -> u16 {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "halves of words, and numbers below limits of so many bits"
+)]
 mod tests {
     use super::*;
 
