@@ -1,5 +1,9 @@
 //! The check of policy tables: what it accepts, no lookup can leave.
-#![expect(clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 #![expect(
     clippy::cast_possible_truncation,
     reason = "tables of a test are small"
@@ -49,18 +53,24 @@ fn sample_is_sound_and_decides() {
     assert_eq!(verdict(70, 6, 80), 0);
 }
 
+/// Why tables with one word changed are refused.
+fn refusal_of(tables: &[u8], at: u32, value: u32) -> TablesError {
+    let mut tables = tables.to_vec();
+    set32(&mut tables, at, value);
+    check(&tables).unwrap_err()
+}
+
+fn in_first(error: TablesError) -> TablesError {
+    TablesError::Image {
+        image: 0,
+        error: Box::new(error),
+    }
+}
+
 #[test]
 fn each_fault_has_its_name() {
     let (tables, images) = sample();
-    let refusal = |at: u32, value: u32| {
-        let mut tables = tables.clone();
-        set32(&mut tables, at, value);
-        check(&tables).unwrap_err()
-    };
-    let in_first = |error| TablesError::Image {
-        image: 0,
-        error: Box::new(error),
-    };
+    let refusal = |at, value| refusal_of(&tables, at, value);
     let records = tables.u32(header::RECORDS_AT);
     assert_eq!(refusal(header::MAGIC, 1), TablesError::Magic);
     assert_eq!(refusal(header::ABI, 9), TablesError::Abi { found: 9 });
@@ -128,6 +138,35 @@ fn each_fault_has_its_name() {
     set32(&mut asking, passes, tables.u32(passes) ^ 1 << 7);
     assert_eq!(check(&asking).unwrap().logs, 7);
     assert_eq!(
+        check(&tables[..60]).unwrap_err(),
+        TablesError::Length { found: 60 }
+    );
+}
+
+#[test]
+fn each_fault_of_an_image_has_its_name() {
+    let (tables, images) = sample();
+    let refusal = |at, value| refusal_of(&tables, at, value);
+    let directory = tables.u32(images[0] + image::PEER_DIR);
+    let (window, key) = (tables.u32(directory), tables.u32(directory + 4));
+    let used = tables.len() as u32;
+    assert_eq!(
+        refusal(directory, used - 252),
+        in_first(TablesError::Bounds { at: used - 252 })
+    );
+    assert_eq!(
+        refusal(directory + 4, key & !0xffff | 0x46),
+        in_first(TablesError::PeerClass)
+    );
+    // An entry of the group's own; with another tag it is nobody's, and not looked at.
+    assert_eq!(
+        refusal(window + 63 * 4, key & !0xffff | 0x46),
+        in_first(TablesError::PeerClass)
+    );
+    let mut other = tables.clone();
+    set32(&mut other, window + 63 * 4, 0xffff_ffff);
+    assert!(check(&other).is_ok());
+    assert_eq!(
         refusal(images[0] + image::PEER_DIR, 0),
         in_first(TablesError::Bounds { at: 0 })
     );
@@ -155,6 +194,7 @@ fn each_fault_has_its_name() {
         refusal(images[0] + image::PASSES, 66),
         in_first(TablesError::Bounds { at: 66 })
     );
+    let passes = tables.u32(images[0] + image::PASSES);
     // A bit that lets pass what is denied, one that denies what passes, and one of no cell.
     let (last, count) = (passes + 70 * 3 / 32 * 4, 70 * 3 % 32);
     for (at, bit) in [(passes, 1), (passes, 1 << 7), (last, 1 << count)] {
@@ -163,10 +203,6 @@ fn each_fault_has_its_name() {
             in_first(TablesError::Passes)
         );
     }
-    assert_eq!(
-        check(&tables[..60]).unwrap_err(),
-        TablesError::Length { found: 60 }
-    );
 }
 
 /// Many images over many overlapping directories, all in bounds.
