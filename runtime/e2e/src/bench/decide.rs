@@ -24,9 +24,9 @@ const OBJECT: &[u8] = include_bytes!("../../../../ebpf/bench.o");
 const ENTRIES: [u32; 4] = [96, 1_024, 16_384, 65_536];
 const IDENTITIES: [u32; 3] = [1_000, 20_000, 60_000];
 /// Runs of one warm measurement, and measurements; and single runs with empty caches.
-const RUNS: u32 = 40_000;
-const CHAINED_RUNS: u32 = 4_000;
-const MEASUREMENTS: u64 = 45;
+const RUNS: u32 = 200_000;
+const CHAINED_RUNS: u32 = 20_000;
+const MEASUREMENTS: u64 = 15;
 const COLD_RUNS: u64 = 41;
 /// The programs, in the order in which they take turns.
 const PROGRAMS: [&str; 5] = ["empty", "keys", "tables", "records", "reference"];
