@@ -11,7 +11,8 @@ use policyc_ir::model::Model;
 use crate::Target;
 use crate::classes::Judged;
 use crate::image::{Bound, Image, Sizes};
-use crate::records::Records;
+use crate::records::{Record, Records};
+use policy_bundle::write::{Window, Windows};
 
 /// A limit of the datapath's maps that the tables would break.
 #[derive(Debug)]
@@ -49,13 +50,18 @@ pub(crate) fn assemble(
     by_endpoint: &[[usize; 2]],
     judged: &[Judged],
 ) -> Result<Image, LimitError> {
-    let mut pool = Pool::new();
+    let mut windows = Windows::new();
+    let peers: Vec<_> = judged
+        .iter()
+        .map(|table| windows.place_all(&table.peers.iter().copied().map(low).collect::<Vec<_>>()))
+        .collect();
+    let mut pool = Pool::new(&windows);
     let mut records = Records::new();
-    let mut rows: BTreeMap<[u32; 5], usize> = BTreeMap::new();
-    let mut images: Vec<[u32; 5]> = Vec::new();
+    let mut rows: BTreeMap<Fields, usize> = BTreeMap::new();
+    let mut images: Vec<Fields> = Vec::new();
     let mut of_table = Vec::with_capacity(judged.len());
-    for table in judged {
-        let row = pool.image(table, &mut records)?;
+    for (table, peers) in judged.iter().zip(&peers) {
+        let row = pool.image(table, peers, &mut records)?;
         let at = *rows.entry(row).or_insert_with(|| {
             images.push(row);
             images.len() - 1
@@ -117,7 +123,10 @@ fn narrow(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-fn image_bytes(row: &[u32; 5]) -> Vec<u8> {
+/// The fields of an image, in their order.
+type Fields = [u32; 6];
+
+fn image_bytes(row: &Fields) -> Vec<u8> {
     let mut bytes: Vec<u8> = row.iter().flat_map(|word| word.to_le_bytes()).collect();
     bytes.resize(arena::image::BYTES as usize, 0);
     bytes
@@ -139,6 +148,8 @@ const _: () = assert!(arena::PORT_PAGE == 256);
 /// Bytes of the arena, with equal tables stored once.
 struct Pool {
     bytes: Vec<u8>,
+    /// Where the windows start.
+    windows: u32,
     known: BTreeMap<Vec<u8>, u32>,
     /// Rows by their intervals.
     rows: BTreeMap<Vec<(u16, u32)>, u32>,
@@ -147,13 +158,16 @@ struct Pool {
 }
 
 impl Pool {
-    fn new() -> Self {
-        Self {
+    fn new(windows: &Windows) -> Self {
+        let mut pool = Self {
             bytes: vec![0; header::BYTES as usize],
+            windows: 0,
             known: BTreeMap::new(),
             rows: BTreeMap::new(),
             uniform: BTreeMap::new(),
-        }
+        };
+        pool.windows = pool.append(windows.bytes());
+        pool
     }
 
     /// Offset of a table, stored now unless an equal one is there.
@@ -173,36 +187,39 @@ impl Pool {
         at
     }
 
-    fn image(&mut self, table: &Judged, records: &mut Records) -> Result<[u32; 5], LimitError> {
+    fn image(
+        &mut self,
+        table: &Judged,
+        peers: &[Window],
+        records: &mut Records,
+    ) -> Result<Fields, LimitError> {
         if table.peer_classes > 1 << 16 || table.l4_classes > 1 << 16 {
             return Err(LimitError::Classes);
         }
-        let peer_dir = self.peers(&table.peers);
+        let peer_dir = self.peers(peers);
         let l4_dir = self.slots(&table.slots);
         let cells = table.cells.iter().map(|decision| records.number(decision));
         let cells = cells
             .collect::<Option<Vec<u16>>>()
             .ok_or(LimitError::Records)?;
         let cells = self.put(halves(cells));
+        let passes = self.put(bits(table.cells.iter().map(Record::passes)));
         Ok([
             peer_dir,
             l4_dir,
             cells,
             table.l4_classes,
             table.peer_classes,
+            passes,
         ])
     }
 
-    fn peers(&mut self, classes: &[u32]) -> u32 {
-        let pages = classes.chunks(arena::PEER_PAGE as usize);
-        let offsets: Vec<_> = pages
-            .map(|page| {
-                let mut page: Vec<_> = page.iter().map(|class| low(*class)).collect();
-                page.resize(arena::PEER_PAGE as usize, 0);
-                self.put(halves(page))
-            })
-            .collect();
-        self.put(words(offsets))
+    fn peers(&mut self, groups: &[Window]) -> u32 {
+        let offset = |first: u32| self.windows.saturating_add(first.saturating_mul(4));
+        let groups = groups.iter();
+        let entries = groups.flat_map(|group| [offset(group.first), group.key]);
+        let entries = entries.collect();
+        self.put(words(entries))
     }
 
     fn slots(&mut self, slots: &[Vec<(u16, u32)>]) -> u32 {
@@ -273,6 +290,20 @@ fn low(class: u32) -> u16 {
 
 fn halves(values: Vec<u16>) -> Vec<u8> {
     values.into_iter().flat_map(u16::to_le_bytes).collect()
+}
+
+/// A bit for each value, the lowest first.
+fn bits(values: impl Iterator<Item = bool>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (at, value) in values.enumerate() {
+        if at % 32 == 0 {
+            bytes.extend([0; 4]);
+        }
+        if let Some(byte) = bytes.get_mut(at / 8) {
+            *byte |= u8::from(value) << (at % 8);
+        }
+    }
+    bytes
 }
 
 fn words(values: Vec<u32>) -> Vec<u8> {

@@ -118,7 +118,7 @@ fn services_agree(
     Ok(asked as u64)
 }
 
-/// The record that the datapath would find.
+/// The record that the datapath would find, `None` if it would not do what the record says.
 fn read(
     image: &Image,
     table: u32,
@@ -127,8 +127,11 @@ fn read(
     port: u16,
 ) -> Option<Record> {
     let arena = image.arena.as_slice();
-    let number = lookup::verdict(arena, table, identity.0, protocol.0, port);
-    let at = lookup::record_at(arena, number);
+    let verdict = lookup::verdict(arena, table, identity.0, protocol.0, port);
+    let at = lookup::record_at(arena, verdict.record);
+    if verdict.passes != lookup::passes(arena, at) {
+        return None;
+    }
     let log = match arena.u32(at + record::COOKIE).checked_sub(1) {
         Some(index) => image.logs.get(index as usize)?.clone(),
         None => String::new(),

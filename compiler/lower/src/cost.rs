@@ -1,7 +1,7 @@
 //! What tables cost, and which rule makes most of it. Only asked for once tables do not fit.
 //!
 //! Rules are added to a table one after the other; what a table grows by, its last rule costs. A table is cells (peer
-//! classes times port classes), pages of identities that are not all in one class, and pages of ports likewise; what
+//! classes times port classes) with a bit each, identities that are not in the class of most around them, and pages of ports likewise; what
 //! tables share counts for each of them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -130,21 +130,24 @@ impl<'a> Growing<'a> {
     }
 
     fn bytes(&self) -> u64 {
-        let cells = parts(&self.peer_part) * parts(&self.port_part) * 2;
-        let peers = u64::from(arena::PEER_PAGE) * 2 * self.peer_pages();
+        let cells = parts(&self.peer_part) * parts(&self.port_part);
+        let cells = cells * 2 + cells.div_ceil(32) * 4;
+        let peers = 4 * self.exceptions();
         let ports = u64::from(arena::PORT_PAGE) * 2 * self.port_pages();
         cells + peers + ports
     }
 
-    /// Pages of identities that are not all in one part.
-    fn peer_pages(&self) -> u64 {
-        let part = |class: &u32| self.peer_part.get(class);
-        let pages = self.table.peers.chunks(arena::PEER_PAGE as usize);
-        let mixed = pages.filter(|page| {
-            let first = page.first().and_then(part);
-            page.iter().any(|class| part(class) != first)
+    /// Identities that are not in the part of most of their group.
+    fn exceptions(&self) -> u64 {
+        let groups = self.table.peers.chunks(arena::PEER_PAGE as usize);
+        let exceptions = groups.map(|group| {
+            let mut counts: BTreeMap<Option<&u32>, usize> = BTreeMap::new();
+            for class in group {
+                *counts.entry(self.peer_part.get(class)).or_default() += 1;
+            }
+            group.len() - counts.into_values().max().unwrap_or(0)
         });
-        mixed.count() as u64
+        exceptions.sum::<usize>() as u64
     }
 
     /// Pages of ports in which a part ends.

@@ -284,8 +284,9 @@ fn with_the_tables(model: &Model<'_>) -> usize {
 /// Whether the compiled tables let a flow pass, and the authentication they demand for it.
 fn read(image: &Image, table: u32, flow: &Flow) -> (bool, u8) {
     let arena = image.arena.as_slice();
-    let number = lookup::verdict(arena, table, flow.peer.0, flow.protocol.0, flow.port);
-    let at = lookup::record_at(arena, number);
+    let verdict = lookup::verdict(arena, table, flow.peer.0, flow.protocol.0, flow.port);
+    let at = lookup::record_at(arena, verdict.record);
+    assert_eq!(verdict.passes, lookup::passes(arena, at), "{flow:?}");
     (
         lookup::action(arena, at) == record::ALLOW,
         lookup::auth(arena, at),

@@ -149,10 +149,9 @@ impl Built {
             Direction::Egress => bound.egress,
         };
         let arena = self.image.arena.as_slice();
-        let at = lookup::record_at(
-            arena,
-            lookup::verdict(arena, table, identity, protocol, port),
-        );
+        let verdict = lookup::verdict(arena, table, identity, protocol, port);
+        let at = lookup::record_at(arena, verdict.record);
+        assert_eq!(verdict.passes, lookup::passes(arena, at));
         let log = match arena.u32(at + record::COOKIE) as usize {
             0 => String::new(),
             cookie => self.image.logs[cookie - 1].clone(),

@@ -356,8 +356,9 @@ struct Answer {
 
 fn answer(image: &Image, table: u32, flow: &Flow) -> Answer {
     let arena = image.arena.as_slice();
-    let number = lookup::verdict(arena, table, flow.peer.0, flow.protocol.0, flow.port);
-    let at = lookup::record_at(arena, number);
+    let verdict = lookup::verdict(arena, table, flow.peer.0, flow.protocol.0, flow.port);
+    let at = lookup::record_at(arena, verdict.record);
+    assert_eq!(verdict.passes, lookup::passes(arena, at), "{flow:?}");
     let rule = arena.u32(at + record::RULE);
     let log = match arena.u32(at + record::COOKIE) {
         0 => Vec::new(),

@@ -67,7 +67,15 @@ fn runs(arena: &[u8], page: u32) -> Vec<(u16, u16)> {
 
 /// The class that an image has an identity in.
 pub(crate) fn peer_class(arena: &[u8], image: u32, identity: u32) -> u16 {
-    let directory = arena.u32(image + image::PEER_DIR);
-    let page = arena.u32(directory + identity / arena::PEER_PAGE * 4);
-    arena.u16(page + identity % arena::PEER_PAGE * 2)
+    let group = arena.u32(image + image::PEER_DIR) + identity / arena::PEER_PAGE * 8;
+    let (window, key) = (arena.u32(group), arena.u32(group + 4));
+    let [class, tag] = halves(arena.u32(window + identity % arena::PEER_PAGE * 4));
+    let [usual, own] = halves(key);
+    if tag == own { class } else { usual }
+}
+
+/// The low half and the high half.
+fn halves(word: u32) -> [u16; 2] {
+    let [a, b, c, d] = word.to_le_bytes();
+    [u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])]
 }

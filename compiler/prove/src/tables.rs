@@ -110,13 +110,19 @@ pub(crate) struct Arena<'a> {
 impl Arena<'_> {
     /// What the datapath would find.
     pub(crate) fn answer(&self, image: u32, peer: IdentityId, protocol: u8, port: u16) -> Wanted {
-        let number = lookup::verdict(self.bytes, image, peer.0, protocol, port);
-        let at = lookup::record_at(self.bytes, number);
+        let verdict = lookup::verdict(self.bytes, image, peer.0, protocol, port);
+        let at = lookup::record_at(self.bytes, verdict.record);
+        let auth = lookup::auth(self.bytes, at);
         Wanted {
-            allowed: lookup::action(self.bytes, at) == record::ALLOW,
+            // What is allowed on a condition does not pass yet.
+            allowed: if auth == record::AUTH_NONE {
+                verdict.passes
+            } else {
+                lookup::action(self.bytes, at) == record::ALLOW && !verdict.passes
+            },
             reason: lookup::reason(self.bytes, at),
             rule: self.bytes.u32(at + record::RULE),
-            auth: lookup::auth(self.bytes, at),
+            auth,
             cookie: self.bytes.u32(at + record::COOKIE),
         }
     }

@@ -83,6 +83,7 @@ fn every_damaged_entry_is_found() {
         for (_, at, value) in of_kind.iter().step_by(step) {
             let mut damaged = contents.clone();
             damaged.arena[*at..*at + 2].copy_from_slice(&value.to_le_bytes());
+            shop::renew_bits(&mut damaged);
             // A page is shared by tables, and some may not have the class; such a bundle cannot be opened.
             if write::encode(&damaged, None).is_err() {
                 continue;
@@ -122,6 +123,7 @@ fn damaged_records_are_found() {
         let (auth, cookie) = (record::AUTH as usize, record::COOKIE as usize);
         if asks.arena[at] == record::ALLOW {
             asks.arena[at + auth] = record::AUTH_REQUIRED - asks.arena[at + auth];
+            shop::renew_bits(&mut asks);
             let faults = built.prove(&asks).unwrap_err();
             let wanted = contents.arena[at + auth] == record::AUTH_REQUIRED;
             let means = if wanted {
@@ -149,6 +151,7 @@ fn damaged_records_are_found() {
         turned.arena[at] = u8::from(denied);
         let asking = std::mem::take(&mut turned.arena[at + auth]) != 0;
         turned.arena[at + 1] = if denied { 0 } else { 4 };
+        shop::renew_bits(&mut turned);
         let faults = built.prove(&turned).unwrap_err();
         if faults[0].contains(" is not decided as its backends are ") {
             continue;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0            header (64 bytes)
-//! …            peer directories, peer pages, protocol directories, port rows, port pages, cells
+//! …            peer windows, peer directories, protocol directories, port rows, port pages, cells, bits
 //! records_at   Record[records]            what a verdict is; record 0 is "drop, invalid image"
 //! images_at    Image[images]              one per distinct (subject policy, direction)
 //! ENDPOINTS_AT Endpoint[ENDPOINT_SLOTS]   written by the daemon, empty in a bundle
@@ -19,7 +19,7 @@ pub const ENDPOINT_SLOTS: u32 = 2048;
 pub const ENDPOINTS_AT: u32 = BYTES - ENDPOINT_SLOTS * crate::endpoint::BYTES;
 /// "PLCA", little-endian.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"PLCA");
-/// Identities a peer page covers.
+/// Identities of a group, which share an entry of the peer directory.
 pub const PEER_PAGE: u32 = 64;
 /// Ports a port page covers.
 pub const PORT_PAGE: u32 = 256;
@@ -58,7 +58,9 @@ pub mod header {
 pub mod image {
     /// Bytes of one image.
     pub const BYTES: u32 = 32;
-    /// `u32[ceil(identities / PEER_PAGE)]`: offset of the peer page of each group of identities.
+    /// `[u32; 2][ceil(identities / PEER_PAGE)]`: for each group of identities the offset of its window, and its key: a
+    /// tag, which is not 0, and the class that is usual in the group ([`super::peer_entry`]). The window is
+    /// `u32[PEER_PAGE]`: tag and class of the exceptions. Windows overlap; entries with another tag are not the group's.
     pub const PEER_DIR: u32 = 0;
     /// `u32[proto::SLOTS]`: offset of the port row of each protocol slot.
     pub const L4_DIR: u32 = 4;
@@ -68,6 +70,9 @@ pub mod image {
     pub const L4_CLASSES: u32 = 12;
     /// Number of peer classes.
     pub const PEER_CLASSES: u32 = 16;
+    /// `u32[ceil(peer classes × l4 classes / 32)]`: a bit for each cell, the lowest first, that is set if the cell's
+    /// record lets packets pass. Sixteen times smaller than the cells, so that it stays in the processor's first cache.
+    pub const PASSES: u32 = 20;
 }
 
 /// Offsets of a verdict record's fields.
@@ -99,6 +104,12 @@ pub mod record {
     pub const AUTH_ALWAYS_FAIL: u8 = 2;
     /// No single rule decided (default deny, or nothing enforced).
     pub const NO_RULE: u32 = u32::MAX;
+}
+
+/// An entry of a window, or the key of a group: a tag in the high half, a class in the low one.
+#[inline(always)]
+pub const fn peer_entry(tag: u16, class: u16) -> u32 {
+    (tag as u32) << 16 | class as u32
 }
 
 /// Reading access to an arena. An offset outside reads as zero in user space and wraps in the kernel; either way

@@ -1,15 +1,15 @@
 //! What the benchmark's programs and its user space agree on. No product program uses any of it.
 
-use crate::arena::record;
-
 /// Most decisions of one run.
 pub const DECISIONS: u32 = 32;
 /// Distance of the ports that rules name, so that they lie on different pages.
 pub const PORT_STEP: u16 = 61;
 /// First of those ports.
 pub const PORT_FIRST: u16 = 1024;
-/// The decision where nothing matches.
-pub const NOTHING: u32 = decision(record::NO_RULE, record::DENY);
+/// Record of what no rule decides.
+pub const NOTHING: u32 = 1;
+/// Record of the first rule.
+pub const FIRST_RULE: u32 = 2;
 
 /// What the keys of a run are drawn from.
 #[repr(C)]
@@ -27,7 +27,7 @@ pub struct Config {
     pub stride: u32,
     /// Ports that rules name.
     pub ports: u32,
-    /// Bits of a decision that the next key depends on: none, or all of them, so that decisions cannot overlap.
+    /// Bits of what is waited for that the next key depends on: none, or all of them, so that decisions cannot overlap.
     pub chain: u32,
 }
 
@@ -57,8 +57,8 @@ pub struct PolicyValue {
     pub auth: u8,
     /// Higher ones win.
     pub precedence: u32,
-    /// The rule.
-    pub rule: u32,
+    /// Number of the record that says the same.
+    pub record: u32,
 }
 
 /// Bits of a policy key that never are left out: identity and direction.
@@ -69,10 +69,10 @@ pub const KEY_BITS: u32 = 64;
 const _: () = assert!(size_of::<Config>() == 32);
 const _: () = assert!(size_of::<PolicyKey>() == 8 && size_of::<PolicyValue>() == 12);
 
-/// A decision as one number: what both ways of deciding must agree on.
+/// A decision as one number: what all ways of deciding must agree on.
 #[inline(always)]
-pub const fn decision(rule: u32, action: u8) -> u32 {
-    rule.wrapping_mul(2).wrapping_add(action as u32)
+pub const fn decision(record: u32, passes: bool) -> u32 {
+    record.wrapping_mul(2).wrapping_add(passes as u32)
 }
 
 /// Random numbers for keys.

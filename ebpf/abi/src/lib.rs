@@ -34,7 +34,7 @@ pub mod reason;
 
 /// Version of everything in this crate. It is part of the pin path and of every bundle; a different number is
 /// refused, never guessed at.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 #[cfg(feature = "user")]
 mod sys;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //! Programs for the benchmark: deciding by tables, deciding by two longest-prefix look-ups, and what both cost besides.
 //!
-//! Each makes a number of decisions about random identities and ports. If the next key depends on the last decision,
-//! the processor cannot work on several at once, and what is measured is how long one has to be waited for. Without,
-//! and with one decision a run, it is what the decision adds to all else that a program does.
+//! Each makes a number of decisions about random identities and ports: whether a packet passes, and the number of the
+//! record that it is counted under. If the next key depends on whether the last packet passed, the processor cannot work
+//! on several at once, and what is measured is how long a verdict has to be waited for. Without, and with one decision
+//! a run, it is what the decision adds to all else that a program does.
 #![no_std]
 #![no_main]
 
@@ -50,7 +51,10 @@ fn empty(_context: TcContext) -> i32 {
 /// What making the keys costs.
 #[classifier]
 fn keys(_context: TcContext) -> i32 {
-    run(|identity, port| identity ^ u32::from(port))
+    run(|identity, port| Decision {
+        waited_for: identity ^ u32::from(port),
+        made: identity,
+    })
 }
 
 /// Deciding as the datapath does.
@@ -60,7 +64,27 @@ fn tables(_context: TcContext) -> i32 {
         return -1;
     };
     let image = tables.u32(header::IMAGES_AT);
-    run(|identity, port| by_tables(&tables, image, identity, port))
+    run(|identity, port| {
+        let verdict = lookup::verdict(&tables, image, identity, proto::TCP, port);
+        Decision::new(verdict.record, verdict.passes)
+    })
+}
+
+/// Deciding as the datapath does, and waiting for what an event about it says.
+#[classifier]
+fn records(_context: TcContext) -> i32 {
+    let Some(tables) = Tables::new() else {
+        return -1;
+    };
+    let image = tables.u32(header::IMAGES_AT);
+    run(|identity, port| {
+        let verdict = lookup::verdict(&tables, image, identity, proto::TCP, port);
+        let at = lookup::record_at(&tables, verdict.record);
+        Decision {
+            waited_for: tables.u32(at + record::RULE),
+            ..Decision::new(verdict.record, lookup::passes(&tables, at))
+        }
+    })
 }
 
 /// Deciding as Cilium does.
@@ -69,8 +93,26 @@ fn reference(_context: TcContext) -> i32 {
     run(by_prefix)
 }
 
+/// A decision, and what of it has to be there before the next begins.
+#[derive(Clone, Copy)]
+struct Decision {
+    waited_for: u32,
+    made: u32,
+}
+
+impl Decision {
+    /// One of which only the verdict is waited for.
+    #[inline(always)]
+    fn new(record: u32, passes: bool) -> Self {
+        Self {
+            waited_for: u32::from(passes),
+            made: decision(record, passes),
+        }
+    }
+}
+
 #[inline(always)]
-fn run(decide: impl Fn(u32, u16) -> u32) -> i32 {
+fn run(decide: impl Fn(u32, u16) -> Decision) -> i32 {
     let Some(config) = CONFIG.get(0) else {
         return -1;
     };
@@ -80,9 +122,9 @@ fn run(decide: impl Fn(u32, u16) -> u32) -> i32 {
             break;
         }
         let (identity, port) = key(config, state);
-        let decided = decide(identity, port);
-        sum = advance(sum ^ u64::from(decided));
-        state = advance(state ^ u64::from(decided & config.chain));
+        let Decision { waited_for, made } = decide(identity, port);
+        sum = advance(sum ^ u64::from(made));
+        state = advance(state ^ u64::from(waited_for & config.chain));
     }
     // The next run goes on with other keys.
     sys::put(&RESULT, sum);
@@ -90,17 +132,9 @@ fn run(decide: impl Fn(u32, u16) -> u32) -> i32 {
     0
 }
 
-#[inline(always)]
-fn by_tables(tables: &Tables, image: u32, identity: u32, port: u16) -> u32 {
-    // The image is looked up for each packet as its endpoint is.
-    let record = lookup::verdict(tables, image, identity, proto::TCP, port);
-    let at = lookup::record_at(tables, record);
-    decision(tables.u32(at + record::RULE), lookup::action(tables, at))
-}
-
 /// The entry of the identity and that of any identity; the higher precedence wins, then the longer key.
 #[inline(always)]
-fn by_prefix(identity: u32, port: u16) -> u32 {
+fn by_prefix(identity: u32, port: u16) -> Decision {
     let key = |identity| {
         let data = PolicyKey {
             identity,
@@ -117,14 +151,7 @@ fn by_prefix(identity: u32, port: u16) -> u32 {
             if rank(any) > rank(own) { any } else { own }
         }
         (Some(one), None) | (None, Some(one)) => one,
-        (None, None) => return NOTHING,
+        (None, None) => return Decision::new(NOTHING, false),
     };
-    decision(
-        chosen.rule,
-        if chosen.deny & 1 == 0 {
-            record::ALLOW
-        } else {
-            record::DENY
-        },
-    )
+    Decision::new(chosen.record, chosen.deny & 1 == 0)
 }

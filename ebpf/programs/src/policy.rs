@@ -318,8 +318,9 @@ fn confirm(
         return record;
     }
     let port = conntrack::port_of_opening(&packet.transport);
-    let record = ask(packet, scratch, opener, port);
-    verdict(packet, scratch, record).passes().then_some(record)
+    let verdict = ask(packet, scratch, opener, port);
+    let reason = reason(packet, scratch, verdict);
+    reason.passes().then_some(verdict.record)
 }
 
 /// The policy decides about every packet that is no reply; what it decided about this very connection in this very
@@ -345,11 +346,14 @@ fn judge_forward(
         .as_deref()
         .filter(|_| can_open)
         .and_then(|entry| conntrack::decided(entry, *direction, generation.number));
-    let record = match decided {
-        Some(record) => record,
-        None => ask(packet, scratch, *direction, transport.destination),
+    let (record, reason) = match decided {
+        // It may be one that says no, of a pod in audit mode.
+        Some(record) => (record, said(packet, scratch, record)),
+        None => {
+            let verdict = ask(packet, scratch, *direction, transport.destination);
+            (verdict.record, reason(packet, scratch, verdict))
+        }
     };
-    let reason = verdict(packet, scratch, record);
     let record = if reason == Reason::InvalidTables {
         0
     } else {
@@ -358,9 +362,9 @@ fn judge_forward(
     if (!reason.passes() || reason == Reason::Audited) && conntrack::can_continue(transport) {
         let opener = direction.reversed();
         let answered = ask(packet, scratch, opener, conntrack::port_of_opening(transport));
-        if allows(&generation.tables, answered) {
-            scratch.findings.record = answered;
-            return remember(packet, scratch, entry, opener, answered).map(|()| Reason::Reply);
+        if answered.passes && is_record(&generation.tables, answered.record) {
+            scratch.findings.record = answered.record;
+            return remember(packet, scratch, entry, opener, answered.record).map(|()| Reason::Reply);
         }
     }
     counters::count_record(frame, generation.slot(), record);
@@ -391,19 +395,20 @@ fn remember(
     Ok(())
 }
 
-/// Whether a record lets packets pass.
+/// Whether there is such a record.
 #[inline(always)]
-fn allows(tables: &Tables, record: u32) -> bool {
-    if record == 0 || record >= tables.u32(header::RECORDS) {
-        return false;
-    }
-    let at = lookup::record_at(tables, record);
-    lookup::action(tables, at) == record::ALLOW && lookup::auth(tables, at) == 0
+fn is_record(tables: &Tables, record: u32) -> bool {
+    record != 0 && record < tables.u32(header::RECORDS)
 }
 
-/// Asks the policy tables about the peer. Returns the record that decides.
+/// Asks the policy tables about the peer.
 #[inline(always)]
-fn ask(packet: &Packet<'_>, scratch: &mut Scratch, direction: Direction, port: u16) -> u32 {
+fn ask(
+    packet: &Packet<'_>,
+    scratch: &mut Scratch,
+    direction: Direction,
+    port: u16,
+) -> lookup::Verdict {
     let tables = &packet.generation.tables;
     let identity = identity(&packet.generation, scratch);
     scratch.findings.identity = identity;
@@ -411,13 +416,33 @@ fn ask(packet: &Packet<'_>, scratch: &mut Scratch, direction: Direction, port: u
     lookup::verdict(tables, image, identity, packet.transport.protocol, port)
 }
 
+/// The reason of a verdict. What passes does so without a look at its record.
+#[inline(always)]
+fn reason(packet: &Packet<'_>, scratch: &mut Scratch, verdict: lookup::Verdict) -> Reason {
+    let lookup::Verdict { passes, record } = verdict;
+    if !passes {
+        let reason = said(packet, scratch, record);
+        // The tables contradict themselves.
+        return if reason == Reason::Allowed {
+            Reason::InvalidTables
+        } else {
+            reason
+        };
+    }
+    if !is_record(&packet.generation.tables, record) {
+        return Reason::InvalidTables;
+    }
+    scratch.findings.record = record;
+    Reason::Allowed
+}
+
 /// What a record says. In audit mode, the policy's no is only remembered.
 #[inline(always)]
-fn verdict(packet: &Packet<'_>, scratch: &mut Scratch, record: u32) -> Reason {
+fn said(packet: &Packet<'_>, scratch: &mut Scratch, record: u32) -> Reason {
     let Generation {
         tables, endpoint, ..
     } = &packet.generation;
-    if record == 0 || record >= tables.u32(header::RECORDS) {
+    if !is_record(tables, record) {
         return Reason::InvalidTables;
     }
     let at = lookup::record_at(tables, record);

@@ -2,13 +2,13 @@
 //!
 //! After [`check`] no lookup can leave the tables, whatever identity, protocol and port it is asked about: every
 //! offset that [`policy_abi::lookup::verdict`] may follow has been followed, every class is inside its image and every
-//! cell names a record. The work is bounded: directories and pages that images share are walked once, and tables
+//! cell names a record and has the bit that the record says. The work is bounded: directories and pages that images share are walked once, and tables
 //! that overlap so much that walking them would take more than [`STEPS_MAX`] steps are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy_abi::arena::{self, Read, header, image, record};
-use policy_abi::{ABI_VERSION, proto, reason};
+use policy_abi::{ABI_VERSION, lookup, proto, reason};
 
 mod error;
 
@@ -61,6 +61,9 @@ pub fn check(bytes: &[u8]) -> Result<Shape, TablesError> {
         steps: 0,
         rows: BTreeMap::new(),
         directories: BTreeMap::new(),
+        peers: BTreeMap::new(),
+        windows: BTreeMap::new(),
+        compared: BTreeSet::new(),
     };
     for (index, at) in shape.image_offsets().enumerate() {
         walk.image(at).map_err(|error| error.in_image(index))?;
@@ -135,7 +138,13 @@ fn check_record(bytes: &[u8], at: u32, index: u32) -> Result<(), TablesError> {
         _ => return Err(TablesError::Action { record: index }),
     };
     let known = reason::Reason::from_number(cause).ok_or(TablesError::Reason { record: index })?;
-    if passes != known.passes() || zero != 0 {
+    // The datapath does not look at the record of what passes.
+    let fits = if passes {
+        known == reason::Reason::Allowed
+    } else {
+        !known.passes()
+    };
+    if !fits || zero != 0 {
         return Err(TablesError::Reason { record: index });
     }
     if auth > record::AUTH_ALWAYS_FAIL || (auth != record::AUTH_NONE && !passes) {
@@ -170,6 +179,12 @@ struct Walk<'a> {
     rows: BTreeMap<(u32, u32), u16>,
     /// Highest class below the directories, by offset and number of pages.
     directories: BTreeMap<(u32, u32), u16>,
+    /// Highest class of the groups, by offset of their directory.
+    peers: BTreeMap<u32, u16>,
+    /// Highest class of a group, by offset of its window and key.
+    windows: BTreeMap<(u32, u32), u16>,
+    /// Cells and their bits that have been compared, by both offsets and the number of cells.
+    compared: BTreeSet<(u32, u32, u32)>,
 }
 
 impl Walk<'_> {
@@ -182,7 +197,7 @@ impl Walk<'_> {
         );
         let (peer_classes, l4_classes) = (field(image::PEER_CLASSES), field(image::L4_CLASSES));
         let groups = self.shape.identities.div_ceil(arena::PEER_PAGE);
-        let peer = self.directory(peer_directory, groups, arena::PEER_PAGE)?;
+        let peer = self.peers(peer_directory, groups)?;
         if u32::from(peer) >= peer_classes {
             return Err(TablesError::PeerClass);
         }
@@ -195,7 +210,65 @@ impl Walk<'_> {
         if u32::from(self.row(cells, count)?) >= self.shape.records {
             return Err(TablesError::Cell);
         }
+        self.passes(cells, field(image::PASSES), count)
+    }
+
+    /// Compares the bits at `at` with what the records of `count` cells say.
+    fn passes(&mut self, cells: u32, at: u32, count: u32) -> Result<(), TablesError> {
+        if !self.compared.insert((cells, at, count)) {
+            return Ok(());
+        }
+        let words = count.div_ceil(32);
+        let bits = in_bounds(self.bytes, at, words, 4).ok_or(TablesError::Bounds { at })?;
+        let cells =
+            in_bounds(self.bytes, cells, count, 2).ok_or(TablesError::Bounds { at: cells })?;
+        self.step(count)?;
+        for (word, cells) in bits.chunks_exact(4).zip(cells.chunks(64)) {
+            let said = cells.chunks_exact(2).map(|cell| self.says(cell.u16(0)));
+            let said = (0..).zip(said);
+            let said = said.fold(0, |word, (at, passes)| word | u32::from(passes) << at);
+            if word.u32(0) != said {
+                return Err(TablesError::Passes);
+            }
+        }
         Ok(())
+    }
+
+    /// Whether a record lets packets pass.
+    fn says(&self, record: u16) -> bool {
+        let at = lookup::record_at(self.bytes, u32::from(record));
+        lookup::passes(self.bytes, at)
+    }
+
+    /// Highest class of a peer directory.
+    fn peers(&mut self, at: u32, groups: u32) -> Result<u16, TablesError> {
+        if let Some(known) = self.peers.get(&at) {
+            return Ok(*known);
+        }
+        let entries = in_bounds(self.bytes, at, groups, 8).ok_or(TablesError::Bounds { at })?;
+        self.step(groups)?;
+        let mut highest = 0;
+        for raw in entries.chunks_exact(8) {
+            highest = highest.max(self.window(raw.u32(0), raw.u32(4))?);
+        }
+        self.peers.insert(at, highest);
+        Ok(highest)
+    }
+
+    /// Highest class of a group: the usual one, and those of the entries that are its own.
+    fn window(&mut self, at: u32, key: u32) -> Result<u16, TablesError> {
+        if let Some(known) = self.windows.get(&(at, key)) {
+            return Ok(*known);
+        }
+        let bytes = in_bounds(self.bytes, at, arena::PEER_PAGE, 4);
+        let bytes = bytes.ok_or(TablesError::Bounds { at })?;
+        self.step(arena::PEER_PAGE)?;
+        let entries = bytes.chunks_exact(4).map(|raw| raw.u32(0));
+        let own = entries.filter(|entry| entry >> 16 == key >> 16);
+        let classes = own.chain([key]).map(|entry| entry & 0xffff);
+        let highest = u16::try_from(classes.max().unwrap_or(0)).unwrap_or(u16::MAX);
+        self.windows.insert((at, key), highest);
+        Ok(highest)
     }
 
     /// Highest L4 class of a protocol directory.

@@ -17,9 +17,11 @@ use crate::{OpenError, Trust, keys};
 
 mod pool;
 mod rows;
+mod windows;
 
 pub use crate::bundle::Ipcache;
 use rows::Part;
+pub use windows::{Window, Windows};
 
 /// Everything a bundle holds. Addresses and endpoints may come in any order, the other tables are in index order.
 #[derive(Clone, Debug, PartialEq, Eq)]

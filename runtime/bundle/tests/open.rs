@@ -126,7 +126,7 @@ fn format_is_pinned() {
         .collect();
     assert_eq!(
         digest.concat(),
-        "8518dd2849a9026be6bb963571740e4b036da70efef6530e42232d75b8bf5909"
+        "ef157d8461c0583c147fdc1b5013047425d65e16ac9c0ba12e95d58b11f707a8"
     );
 }
 

@@ -1,5 +1,9 @@
 //! The check of policy tables: what it accepts, no lookup can leave.
-#![expect(clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 #![expect(
     clippy::cast_possible_truncation,
     reason = "tables of a test are small"
@@ -12,6 +16,7 @@ use std::cell::Cell;
 
 use policy_abi::arena::{Read, header, image, record};
 use policy_abi::lookup;
+use policy_abi::reason::Reason;
 use policy_bundle::tables::{TablesError, check};
 use proptest::prelude::*;
 
@@ -37,7 +42,9 @@ fn sample_is_sound_and_decides() {
             && !shape.is_image(0)
     );
     let verdict = |identity, protocol, port| {
-        lookup::verdict(&tables[..], images[0], identity, protocol, port)
+        let found = lookup::verdict(&tables[..], images[0], identity, protocol, port);
+        assert_eq!(found.passes, found.record >= u32::from(FIRST_RULE));
+        found.record
     };
     assert_eq!(verdict(2, 6, 80), u32::from(FIRST_RULE));
     assert_eq!(verdict(65, 17, 53), u32::from(FIRST_RULE) + 1);
@@ -46,18 +53,24 @@ fn sample_is_sound_and_decides() {
     assert_eq!(verdict(70, 6, 80), 0);
 }
 
+/// Why tables with one word changed are refused.
+fn refusal_of(tables: &[u8], at: u32, value: u32) -> TablesError {
+    let mut tables = tables.to_vec();
+    set32(&mut tables, at, value);
+    check(&tables).unwrap_err()
+}
+
+fn in_first(error: TablesError) -> TablesError {
+    TablesError::Image {
+        image: 0,
+        error: Box::new(error),
+    }
+}
+
 #[test]
 fn each_fault_has_its_name() {
     let (tables, images) = sample();
-    let refusal = |at: u32, value: u32| {
-        let mut tables = tables.clone();
-        set32(&mut tables, at, value);
-        check(&tables).unwrap_err()
-    };
-    let in_first = |error| TablesError::Image {
-        image: 0,
-        error: Box::new(error),
-    };
+    let refusal = |at, value| refusal_of(&tables, at, value);
     let records = tables.u32(header::RECORDS_AT);
     assert_eq!(refusal(header::MAGIC, 1), TablesError::Magic);
     assert_eq!(refusal(header::ABI, 9), TablesError::Abi { found: 9 });
@@ -101,6 +114,14 @@ fn each_fault_has_its_name() {
         refusal(allow, tables.u32(allow) | 3 << 16),
         TablesError::Auth { record: 2 }
     );
+    // What passes needs no other reason than that it is allowed.
+    assert_eq!(
+        refusal(
+            allow,
+            u32::from_le_bytes([1, Reason::Essential as u8, 0, 0])
+        ),
+        TablesError::Reason { record: 2 }
+    );
     assert_eq!(
         refusal(allow + record::PROXY, 1),
         TablesError::Proxy { record: 2 }
@@ -108,7 +129,43 @@ fn each_fault_has_its_name() {
     let mut asking = tables.clone();
     set32(&mut asking, allow, tables.u32(allow) | auth);
     set32(&mut asking, allow + record::COOKIE, 7);
+    let passes = tables.u32(images[0] + image::PASSES);
+    assert_eq!(
+        check(&asking).unwrap_err(),
+        in_first(TablesError::Passes),
+        "what asks for authentication does not pass"
+    );
+    set32(&mut asking, passes, tables.u32(passes) ^ 1 << 7);
     assert_eq!(check(&asking).unwrap().logs, 7);
+    assert_eq!(
+        check(&tables[..60]).unwrap_err(),
+        TablesError::Length { found: 60 }
+    );
+}
+
+#[test]
+fn each_fault_of_an_image_has_its_name() {
+    let (tables, images) = sample();
+    let refusal = |at, value| refusal_of(&tables, at, value);
+    let directory = tables.u32(images[0] + image::PEER_DIR);
+    let (window, key) = (tables.u32(directory), tables.u32(directory + 4));
+    let used = tables.len() as u32;
+    assert_eq!(
+        refusal(directory, used - 252),
+        in_first(TablesError::Bounds { at: used - 252 })
+    );
+    assert_eq!(
+        refusal(directory + 4, key & !0xffff | 0x46),
+        in_first(TablesError::PeerClass)
+    );
+    // An entry of the group's own; with another tag it is nobody's, and not looked at.
+    assert_eq!(
+        refusal(window + 63 * 4, key & !0xffff | 0x46),
+        in_first(TablesError::PeerClass)
+    );
+    let mut other = tables.clone();
+    set32(&mut other, window + 63 * 4, 0xffff_ffff);
+    assert!(check(&other).is_ok());
     assert_eq!(
         refusal(images[0] + image::PEER_DIR, 0),
         in_first(TablesError::Bounds { at: 0 })
@@ -134,19 +191,29 @@ fn each_fault_has_its_name() {
         in_first(TablesError::Cell)
     );
     assert_eq!(
-        check(&tables[..60]).unwrap_err(),
-        TablesError::Length { found: 60 }
+        refusal(images[0] + image::PASSES, 66),
+        in_first(TablesError::Bounds { at: 66 })
     );
+    let passes = tables.u32(images[0] + image::PASSES);
+    // A bit that lets pass what is denied, one that denies what passes, and one of no cell.
+    let (last, count) = (passes + 70 * 3 / 32 * 4, 70 * 3 % 32);
+    for (at, bit) in [(passes, 1), (passes, 1 << 7), (last, 1 << count)] {
+        assert_eq!(
+            refusal(at, tables.u32(at) ^ bit),
+            in_first(TablesError::Passes)
+        );
+    }
 }
 
 /// Many images over many overlapping directories, all in bounds.
 #[test]
 fn work_is_bounded() {
     let (mut tables, images) = build(60_000, &[&[], &[]]);
-    let page = tables.u32(tables.u32(images[0] + image::PEER_DIR));
+    let directory = tables.u32(images[0] + image::PEER_DIR);
+    let (window, key) = (tables.u32(directory), tables.u32(directory + 4));
     let directories = tables.len() as u32;
     let count = 60_000;
-    (0..count).for_each(|_| tables.extend(page.to_le_bytes()));
+    (0..count).for_each(|_| tables.extend([window, key].map(u32::to_le_bytes).concat()));
     let images_at = tables.len() as u32;
     let template = tables[images[0] as usize..][..image::BYTES as usize].to_vec();
     for index in 0..count - 1_000 {
@@ -154,7 +221,7 @@ fn work_is_bounded() {
         set32(
             &mut tables,
             images_at + index * image::BYTES,
-            directories + index * 4,
+            directories + index * 8,
         );
     }
     let used = tables.len() as u32;
@@ -205,7 +272,9 @@ proptest! {
                 let Some(image) = images.get(image) else { continue };
                 for identity in [wild, identity] {
                     let found = lookup::verdict(&watched, *image, identity, protocol, port);
-                    prop_assert!(found < shape.records);
+                    prop_assert!(found.record < shape.records);
+                    let at = lookup::record_at(&watched, found.record);
+                    prop_assert_eq!(found.passes, lookup::passes(&watched, at));
                 }
             }
             prop_assert!(!watched.1.get());

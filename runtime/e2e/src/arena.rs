@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use policy_abi::arena::{self, ENDPOINT_SLOTS, PEER_PAGE, PORT_PAGE, Read, header, image, record};
+use policy_abi::arena::{self, ENDPOINT_SLOTS, PORT_PAGE, Read, header, image, record};
 use policy_abi::reason::Reason;
 use policy_abi::{ABI_VERSION, endpoint, proto};
+use policy_bundle::write::{Window, Windows};
 
 /// Classes of all ports of one protocol slot.
 pub type Ports = Vec<u16>;
@@ -45,9 +46,16 @@ impl Arena {
             stored: BTreeMap::new(),
         };
         let records_at = arena.put_records(records);
+        let mut windows = Windows::new();
+        let peers: Vec<_> = images
+            .iter()
+            .map(|image| windows.place_all(&image.peers))
+            .collect();
+        let windows = arena.put(&windows.bytes());
         let built: Vec<_> = images
             .iter()
-            .flat_map(|image| arena.put_image(image))
+            .zip(&peers)
+            .flat_map(|(image, peers)| arena.put_image(image, (windows, peers), records))
             .collect();
         let images_at = arena.put(&words(&built));
         arena.images = (0..)
@@ -168,8 +176,17 @@ impl Arena {
         self.put(&self::words(&words))
     }
 
-    fn put_image(&mut self, image: &Image) -> [u32; (image::BYTES / 4) as usize] {
-        let peers = self.put_pages(&image.peers, PEER_PAGE);
+    fn put_image(
+        &mut self,
+        image: &Image,
+        (windows, peers): (u32, &[Window]),
+        records: &[(u8, Reason, u8)],
+    ) -> [u32; (image::BYTES / 4) as usize] {
+        let peers = peers.iter();
+        let peers: Vec<u32> = peers
+            .flat_map(|group| [windows + group.first * 4, group.key])
+            .collect();
+        let peers = self.put(&words(&peers));
         let rows: Vec<u32> = (0..proto::SLOTS)
             .map(|slot| match image.ports.get(&slot) {
                 Some(ports) => self.put_pages(ports, PORT_PAGE),
@@ -178,11 +195,12 @@ impl Arena {
             .collect();
         let rows = self.put(&words(&rows));
         let cells: Vec<u16> = image.cells.concat();
+        let passes = self.put(&words(&passes(&cells, records)));
         let cells = self.put(&halves(&cells));
         let length = image.cells.first().map_or(0, Vec::len);
         let [columns, lines] =
             [length, image.cells.len()].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        [peers, rows, cells, columns, lines, 0, 0, 0]
+        [peers, rows, cells, columns, lines, passes, 0, 0]
     }
 
     /// Stores pages of `length` values and the directory that leads to them.
@@ -197,6 +215,24 @@ impl Arena {
             .collect();
         self.put(&words(&directory))
     }
+}
+
+/// A bit for each cell whose record lets packets pass, as a compiler would set it; records that contradict themselves
+/// let none.
+fn passes(cells: &[u16], records: &[(u8, Reason, u8)]) -> Vec<u32> {
+    let says = |cell: &u16| {
+        let record = usize::from(*cell)
+            .checked_sub(1)
+            .and_then(|at| records.get(at));
+        record.is_some_and(|record| {
+            matches!(record, (record::ALLOW, reason, record::AUTH_NONE) if reason.passes())
+        })
+    };
+    let words = cells.chunks(32).map(|cells| {
+        let bits = (0..).zip(cells.iter().map(says));
+        bits.fold(0, |word, (at, passes)| word | u32::from(passes) << at)
+    });
+    words.collect()
 }
 
 fn words(values: &[u32]) -> Vec<u8> {

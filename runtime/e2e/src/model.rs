@@ -276,7 +276,9 @@ impl Model {
             Direction::Ingress => at + endpoint::INGRESS,
             Direction::Egress => at + endpoint::EGRESS,
         });
-        let record = lookup::verdict(tables, image, self.identity(key.remote), key.protocol, port);
+        let identity = self.identity(key.remote);
+        let lookup::Verdict { passes, record } =
+            lookup::verdict(tables, image, identity, key.protocol, port);
         let at = lookup::record_at(tables, record);
         let is_allowed = lookup::action(tables, at) == record::ALLOW;
         let is_record = (1..tables.u32(header::RECORDS)).contains(&record);
@@ -284,7 +286,9 @@ impl Model {
             Some(reason) if is_record && reason.passes() == is_allowed => reason,
             _ => return Reason::InvalidTables,
         };
-        if is_allowed && lookup::auth(tables, at) != 0 {
+        if passes != lookup::passes(tables, at) {
+            Reason::InvalidTables
+        } else if is_allowed && !passes {
             Reason::AuthRequired
         } else {
             reason

@@ -1,7 +1,7 @@
 //! One small cluster, its bundle, and ways to damage it.
 
-use policy_abi::arena::{Read, header, image, record};
-use policy_abi::proto;
+use policy_abi::arena::{self, Read, header, image, record};
+use policy_abi::{lookup, proto};
 use policy_bundle::{Bundle, Trust, write};
 use policyc_diag::SourceMap;
 use policyc_ir::cidr::Cidr;
@@ -200,6 +200,34 @@ pub(crate) enum Place {
     Cell,
 }
 
+/// Gives every image bits of its own that agree with its cells, as only then can a bundle be opened.
+pub(crate) fn renew_bits(contents: &mut write::Contents) {
+    let old = contents.arena.clone();
+    let old = old.as_slice();
+    for number in 0..old.u32(header::IMAGES) {
+        let at = old.u32(header::IMAGES_AT) + number * image::BYTES;
+        let cells = old.u32(at + image::L4_CLASSES) * old.u32(at + image::PEER_CLASSES);
+        let passes = |cell: u32| {
+            let record = old.u16(old.u32(at + image::CELLS) + cell * 2);
+            lookup::passes(old, lookup::record_at(old, record.into()))
+        };
+        let words = (0..cells).step_by(32).map(|first| {
+            let bits = (first..cells.min(first + 32)).map(passes).map(u32::from);
+            (0..).zip(bits).fold(0, |word, (at, bit)| word | bit << at)
+        });
+        let words: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
+        let end = u32::try_from(contents.arena.len()).unwrap();
+        set(&mut contents.arena, at + image::PASSES, end);
+        contents.arena.extend(words);
+    }
+    let used = u32::try_from(contents.arena.len()).unwrap();
+    set(&mut contents.arena, header::USED, used);
+}
+
+fn set(arena: &mut [u8], at: u32, value: u32) {
+    arena[at as usize..at as usize + 4].copy_from_slice(&value.to_le_bytes());
+}
+
 /// Byte offsets of the records.
 pub(crate) fn records(contents: &write::Contents) -> impl Iterator<Item = usize> + use<> {
     let arena = contents.arena.as_slice();
@@ -227,8 +255,11 @@ pub(crate) fn places(contents: &write::Contents) -> Vec<(Place, usize, u16)> {
         let passes = |peer: u32, l4: u32| record(cell(peer, l4));
         let classes = |row| (0..row).map(|class| u16::try_from(class).unwrap());
         for number in 0..arena.u32(header::IDENTITIES) {
-            let page = arena.u32(arena.u32(at + image::PEER_DIR) + number / 64 * 4);
-            let entry = page + number % 64 * 2;
+            let group = arena.u32(at + image::PEER_DIR) + number / arena::PEER_PAGE * 8;
+            let (window, key) = (arena.u32(group), arena.u32(group + 4));
+            let exception = window + number % arena::PEER_PAGE * 4;
+            let is_own = arena.u32(exception) >> 16 == key >> 16;
+            let entry = if is_own { exception } else { group + 4 };
             let old = u32::from(arena.u16(entry));
             let other = classes(rows)
                 .find(|new| (0..row).any(|l4| passes(old, l4) != passes((*new).into(), l4)));

@@ -72,6 +72,8 @@ pub enum TablesError {
     L4Class,
     /// A cell that names no record.
     Cell,
+    /// The bit of a cell is not what its record says.
+    Passes,
     /// Tables overlap so much that checking them would take too long.
     Overlap,
     /// An error inside one image.
@@ -143,6 +145,7 @@ impl fmt::Display for TablesError {
             Self::PeerClass => out.write_str("a peer class does not exist"),
             Self::L4Class => out.write_str("a port class does not exist"),
             Self::Cell => out.write_str("a cell names a record that does not exist"),
+            Self::Passes => out.write_str("a cell's bit is not what its record says"),
             Self::Overlap => {
                 out.write_str("they overlap so much that checking them would take too long")
             }

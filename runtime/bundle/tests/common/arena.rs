@@ -4,9 +4,10 @@
     reason = "tables of a test are small"
 )]
 
-use policy_abi::arena::{BYTES, MAGIC, PEER_PAGE, PORT_PAGE, header, image, record};
+use policy_abi::arena::{BYTES, MAGIC, PORT_PAGE, header, image, record};
 use policy_abi::reason::Reason;
 use policy_abi::{ABI_VERSION, proto};
+use policy_bundle::write::Windows;
 
 /// What one image lets through: (identity, protocol, port); everything else is dropped by default.
 pub(crate) type Allow = (u32, u8, u16);
@@ -76,11 +77,13 @@ fn write_records(out: &mut Tables, at: u32, rules: u32) {
 
 /// Peer class = identity; L4 class 0 = anything, class n = protocol and port of entry n - 1.
 fn write_image(out: &mut Tables, at: u32, identities: u32, allows: &[Allow], first_rule: u16) {
-    let pages: Vec<u32> = (0..identities.div_ceil(PEER_PAGE))
-        .map(|page| {
-            let classes = (0..PEER_PAGE).map(|slot| page * PEER_PAGE + slot);
-            out.push16(classes.map(|class| if class < identities { class as u16 } else { 0 }))
-        })
+    let classes: Vec<u16> = (0..identities).map(|class| class as u16).collect();
+    let mut windows = Windows::new();
+    let groups = windows.place_all(&classes);
+    let windows = out.push32(windows.entries().iter().copied());
+    let groups = groups.iter();
+    let groups: Vec<u32> = groups
+        .flat_map(|group| [windows + group.first * 4, group.key])
         .collect();
     let nothing = out.push16((0..PORT_PAGE).map(|_| 0));
     let empty_row = out.push32((0..0x1_0000 / PORT_PAGE).map(|_| nothing));
@@ -93,12 +96,20 @@ fn write_image(out: &mut Tables, at: u32, identities: u32, allows: &[Allow], fir
         cells[(identity * l4_classes) as usize + number + 1] =
             FIRST_RULE + first_rule + number as u16;
     }
+    let passes = cells.chunks(32).map(|cells| {
+        let passes = cells.iter().map(|record| u32::from(*record >= FIRST_RULE));
+        (0..)
+            .zip(passes)
+            .fold(0, |word, (at, bit)| word | bit << at)
+    });
+    let passes: Vec<u32> = passes.collect();
     let fields = [
-        (image::PEER_DIR, out.push32(pages.into_iter())),
+        (image::PEER_DIR, out.push32(groups.into_iter())),
         (image::L4_DIR, out.push32(rows.into_iter())),
         (image::CELLS, out.push16(cells.into_iter())),
         (image::L4_CLASSES, l4_classes),
         (image::PEER_CLASSES, identities),
+        (image::PASSES, out.push32(passes.into_iter())),
     ];
     for (field, value) in fields {
         out.set32(at + field, value);

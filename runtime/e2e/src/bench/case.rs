@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use policy_abi::arena::{Read as _, header, record};
 use policy_abi::bench::{
-    Config, KEY_BITS, PORT_FIRST, PORT_STEP, PolicyKey, PolicyValue, decision,
+    Config, FIRST_RULE, KEY_BITS, NOTHING, PORT_FIRST, PORT_STEP, PolicyKey, PolicyValue, advance,
+    decision, key,
 };
 use policy_abi::reason::Reason;
 use policy_abi::{lookup, proto};
@@ -16,8 +17,6 @@ use crate::arena::{Arena, Image};
 
 /// Rules that decide; odd ones deny.
 const RULES: u32 = 4096;
-/// Record of the first rule; record 1 is that of no rule.
-const FIRST_RULE: u16 = 2;
 /// Bits of an entry's key behind the identity and direction: protocol and port.
 const EXPLICIT_BITS: u8 = 24;
 
@@ -104,7 +103,7 @@ impl Case {
                 deny: EXPLICIT_BITS << 3 | u8::from(rule % 2 == 1),
                 auth: 0,
                 precedence,
-                rule,
+                record: FIRST_RULE + rule,
             };
             (KEY_BITS, key, value)
         };
@@ -130,10 +129,11 @@ impl Case {
                 *class = u16::try_from(number + 1).unwrap_or_default();
             }
         }
-        let record = |rule: u32| FIRST_RULE + u16::try_from(rule).unwrap_or_default();
+        let record = |rule: u32| u16::try_from(FIRST_RULE + rule).unwrap_or_default();
         let row = |class: u32| {
             let decided = (0..self.ports()).map(|number| record(Self::decide(class, number)));
-            std::iter::once(1).chain(decided).collect()
+            let nothing = u16::try_from(NOTHING).unwrap_or_default();
+            std::iter::once(nothing).chain(decided).collect()
         };
         let image = Image {
             peers,
@@ -143,19 +143,19 @@ impl Case {
         with_rules(Arena::new(self.identities, 0, &records(), &[image]))
     }
 
-    /// What all decisions of a run fold to, worked out here.
-    pub(super) fn expected(arena: &Arena, config: &Config) -> u64 {
-        use policy_abi::bench::{advance, key};
+    /// What all decisions of a run fold to, worked out here. Those who wait for records know of other keys.
+    pub(super) fn expected(arena: &Arena, config: &Config, for_records: bool) -> u64 {
         let tables = arena.bytes();
         let image = tables.u32(header::IMAGES_AT);
         let start = (config.seed, 0);
         let (_, sum) = (0..config.decisions).fold(start, |(state, sum), _| {
             let (identity, port) = key(config, state);
-            let record = lookup::verdict(tables, image, identity, proto::TCP, port);
-            let at = lookup::record_at(tables, record);
-            let decided = decision(tables.u32(at + record::RULE), lookup::action(tables, at));
-            let next = advance(state ^ u64::from(decided & config.chain));
-            (next, advance(sum ^ u64::from(decided)))
+            let lookup::Verdict { passes, record } =
+                lookup::verdict(tables, image, identity, proto::TCP, port);
+            let rule = tables.u32(lookup::record_at(tables, record) + record::RULE);
+            let waited_for = if for_records { rule } else { u32::from(passes) };
+            let next = advance(state ^ u64::from(waited_for & config.chain));
+            (next, advance(sum ^ u64::from(decision(record, passes))))
         });
         sum
     }
@@ -177,7 +177,7 @@ fn records() -> Vec<(u8, Reason, u8)> {
 
 fn with_rules(mut arena: Arena) -> Arena {
     for rule in 0..RULES {
-        let at = lookup::record_at(arena.bytes(), rule + u32::from(FIRST_RULE));
+        let at = lookup::record_at(arena.bytes(), rule + FIRST_RULE);
         arena.set(at + record::RULE, rule);
     }
     arena

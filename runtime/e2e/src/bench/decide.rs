@@ -26,10 +26,10 @@ const IDENTITIES: [u32; 3] = [1_000, 20_000, 60_000];
 /// Runs of one warm measurement, and measurements; and single runs with empty caches.
 const RUNS: u32 = 200_000;
 const CHAINED_RUNS: u32 = 20_000;
-const MEASUREMENTS: u64 = 9;
+const MEASUREMENTS: u64 = 15;
 const COLD_RUNS: u64 = 41;
 /// The programs, in the order in which they take turns.
-const PROGRAMS: [&str; 4] = ["empty", "keys", "tables", "reference"];
+const PROGRAMS: [&str; 5] = ["empty", "keys", "tables", "records", "reference"];
 
 /// Nanoseconds of one policy size.
 #[derive(Clone, Debug)]
@@ -43,8 +43,9 @@ pub struct Decision {
     /// What one decision adds to a run, net of the program that makes the same keys and decides nothing.
     pub tables: f64,
     pub reference: f64,
-    /// How long one has to be waited for, where the next thing depends on it.
+    /// How long a verdict has to be waited for, where the next thing depends on it, and the record that decided.
     pub tables_latency: f64,
+    pub record_latency: f64,
     pub reference_latency: f64,
     /// The first decision with empty caches, likewise.
     pub tables_cold: f64,
@@ -65,6 +66,7 @@ impl Decision {
             "tables_ns": self.tables,
             "reference_ns": self.reference,
             "tables_latency_ns": self.tables_latency,
+            "record_latency_ns": self.record_latency,
             "reference_latency_ns": self.reference_latency,
             "tables_cold_ns": self.tables_cold,
             "reference_cold_ns": self.reference_cold,
@@ -102,27 +104,44 @@ fn measure_case(case: Case, eviction: &mut Eviction) -> io::Result<Decision> {
     let tables_load = bench.write_tables(&arena, bytes)?;
     let reference_load = bench.write_prefixes(&case.prefixes())?;
     bench.compare(case, &arena)?;
-    let [empty, keys, tables, reference] = bench.warm(case, (RUNS, 1, 0))?.map(median);
+    let [empty, keys, tables, _, reference] = bench.warm(case, (RUNS, 1, 0))?;
     let chained = bench.warm(case, (CHAINED_RUNS, DECISIONS, u32::MAX))?;
-    let [_, waited_keys, waited_tables, waited_reference] = chained.map(median);
+    let [
+        _,
+        waited_keys,
+        waited_tables,
+        waited_records,
+        waited_reference,
+    ] = chained;
     let cold = bench.cold(case, eviction)?;
-    let [_, cold_keys, cold_tables, cold_reference] = cold.map(median);
-    let each = |run: f64| (run - waited_keys) / f64::from(DECISIONS);
+    let [_, cold_keys, cold_tables, _, cold_reference] = cold.map(median);
+    let each = |run: &[f64]| added(run, &waited_keys) / f64::from(DECISIONS);
     Ok(Decision {
         entries: case.entries,
         identities: case.identities,
-        empty,
-        keys: keys - empty,
-        tables: tables - keys,
-        reference: reference - keys,
-        tables_latency: each(waited_tables),
-        reference_latency: each(waited_reference),
+        keys: added(&keys, &empty),
+        tables: added(&tables, &keys),
+        reference: added(&reference, &keys),
+        empty: median(empty),
+        tables_latency: each(&waited_tables),
+        record_latency: each(&waited_records),
+        reference_latency: each(&waited_reference),
         tables_cold: cold_tables - cold_keys,
         reference_cold: cold_reference - cold_keys,
         bytes,
         tables_load,
         reference_load,
     })
+}
+
+/// What a program takes beyond another. They took turns, so each time is compared with that of its own turn.
+fn added(of: &[f64], beyond: &[f64]) -> f64 {
+    median(
+        of.iter()
+            .zip(beyond)
+            .map(|(of, beyond)| of - beyond)
+            .collect(),
+    )
 }
 
 /// The loaded programs and their maps.
@@ -176,8 +195,8 @@ impl Bench {
         for seed in 1..200_u64 {
             let chain = if seed.is_multiple_of(2) { u32::MAX } else { 0 };
             let config = case.config(seed, DECISIONS, chain);
-            let expected = Case::expected(arena, &config);
-            for program in ["tables", "reference"] {
+            for program in ["tables", "records", "reference"] {
+                let expected = Case::expected(arena, &config, program == "records");
                 self.configure(config)?;
                 self.run(program, 1)?;
                 let found = self.result()?;
@@ -196,8 +215,8 @@ impl Bench {
         &mut self,
         case: Case,
         (runs, decisions, chain): (u32, u32, u32),
-    ) -> io::Result<[Vec<f64>; 4]> {
-        let mut times = [const { Vec::new() }; 4];
+    ) -> io::Result<[Vec<f64>; 5]> {
+        let mut times = [const { Vec::new() }; 5];
         for seed in 1..=MEASUREMENTS {
             for (program, times) in PROGRAMS.into_iter().zip(&mut times) {
                 self.configure(case.config(seed, decisions, chain))?;
@@ -208,8 +227,8 @@ impl Bench {
     }
 
     /// Nanoseconds of single runs of one decision with empty caches.
-    fn cold(&mut self, case: Case, eviction: &mut Eviction) -> io::Result<[Vec<f64>; 4]> {
-        let mut times = [const { Vec::new() }; 4];
+    fn cold(&mut self, case: Case, eviction: &mut Eviction) -> io::Result<[Vec<f64>; 5]> {
+        let mut times = [const { Vec::new() }; 5];
         for seed in 1..=COLD_RUNS {
             for (program, times) in PROGRAMS.into_iter().zip(&mut times) {
                 let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);

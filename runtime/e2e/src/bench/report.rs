@@ -67,13 +67,14 @@ impl Report {
         )?;
         writeln!(
             out,
-            "{:>10} {:>8} | {:>6} {:>9} {:>5} | {:>7} {:>9} | {:>6} {:>9} | {:>8} {:>7} {:>9}",
+            "{:>10} {:>8} | {:>6} {:>9} {:>5} | {:>7} {:>7} {:>9} | {:>6} {:>9} | {:>8} {:>7} {:>9}",
             "identities",
             "entries",
             "tables",
             "reference",
             "ratio",
             "latency",
+            "record",
             "reference",
             "cold",
             "reference",
@@ -84,13 +85,14 @@ impl Report {
         for row in &self.decisions {
             writeln!(
                 out,
-                "{:>10} {:>8} | {:>6.1} {:>9.1} {:>5.0} | {:>7.1} {:>9.1} | {:>6.0} {:>9.0} | {:>8} {:>7.0} {:>9.0}",
+                "{:>10} {:>8} | {:>6.1} {:>9.1} {:>5.0} | {:>7.1} {:>7.1} {:>9.1} | {:>6.0} {:>9.0} | {:>8} {:>7.0} {:>9.0}",
                 row.identities,
                 row.entries,
                 row.tables,
                 row.reference,
                 row.reference / row.tables,
                 row.tables_latency,
+                row.record_latency,
                 row.reference_latency,
                 row.tables_cold,
                 row.reference_cold,

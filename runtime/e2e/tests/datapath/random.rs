@@ -76,8 +76,9 @@ fn image(numbers: &mut Numbers, identities: u64, records: u64) -> Image {
 
 /// What user space makes of it.
 fn expected(tables: &[u8], image: u32, identity: u32, protocol: u8, port: u16) -> Outcome {
-    let record = lookup::verdict(tables, image, identity, protocol, port);
-    let at = lookup::record_at(tables, record);
+    let verdict = lookup::verdict(tables, image, identity, protocol, port);
+    let at = lookup::record_at(tables, verdict.record);
+    assert_eq!(verdict.passes, lookup::passes(tables, at));
     let reason = match Reason::from_number(lookup::reason(tables, at)).unwrap() {
         Reason::Allowed if lookup::auth(tables, at) != 0 => Reason::AuthRequired,
         reason => reason,

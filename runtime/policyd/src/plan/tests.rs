@@ -76,7 +76,7 @@ fn configured_pods_are_found_in_the_arena() {
         assert_eq!(field(endpoint::IPV4).to_le_bytes(), [10, 0, 0, 1]);
         assert_eq!(arena[(at + endpoint::IPV6) as usize], 0xfd);
         assert_eq!(endpoint::find(&arena[..], 3), 0);
-        let verdict = |image, port| lookup::verdict(&arena[..], field(image), 2, 6, port);
+        let verdict = |image, port| lookup::verdict(&arena[..], field(image), 2, 6, port).record;
         assert_eq!(
             verdict(endpoint::INGRESS, 80),
             u32::from(common::arena::FIRST_RULE)

@@ -57,12 +57,18 @@ fn tables(arena: &[u8], at: u32, identities: u32) -> BTreeSet<(u32, u32)> {
     let cells = field(image::PEER_CLASSES).saturating_mul(field(image::L4_CLASSES));
     let mut found = BTreeSet::from([
         (at, image::BYTES),
-        (peers, groups * 4),
+        (peers, groups.saturating_mul(8)),
         (ports, proto::SLOTS * 4),
         (field(image::CELLS), cells.saturating_mul(2)),
+        (field(image::PASSES), cells.div_ceil(32).saturating_mul(4)),
     ]);
     let entry = |table: u32, index: u32| arena.u32(table + index * 4);
-    found.extend((0..groups).map(|group| (entry(peers, group), arena::PEER_PAGE * 2)));
+    for group in 0..groups {
+        let (window, key) = (entry(peers, group * 2), entry(peers, group * 2 + 1));
+        // The rest of a window is other groups'.
+        let own = (0..arena::PEER_PAGE).filter(|at| entry(window, *at) >> 16 == key >> 16);
+        found.extend(own.map(|at| (window + at * 4, 4)));
+    }
     for row in (0..proto::SLOTS).map(|slot| entry(ports, slot)) {
         found.insert((row, ROW));
         let pages = (0..ROW / 4).map(|page| (entry(row, page), arena::PORT_PAGE * 2));
