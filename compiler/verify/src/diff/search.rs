@@ -22,6 +22,7 @@ use super::wide::Wide;
 use super::{Change, Example, REGIONS, Told, What};
 use crate::encode::{Encoded, Seat, matching};
 use crate::replay::{Judgement, Stage};
+use crate::solver::sat::Sat;
 use crate::solver::z3::Z3;
 use crate::solver::{Answer, Literal, Solver};
 use crate::term::{Assignment, Term};
@@ -32,7 +33,9 @@ pub(super) struct Search<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) component: &'a Component,
     pub(super) question: &'a Question,
-    solver: Z3,
+    solver: Sat,
+    /// Confirms what the other concludes.
+    second: Option<Z3>,
     vocabulary: Vec<Fact>,
     literals: BTreeMap<Fact, Literal>,
 }
@@ -56,12 +59,13 @@ impl<'a> Search<'a> {
     ) -> Self {
         let rules = question.rules.values();
         let vocabulary = fact::vocabulary(context, &question.frame, component.node, rules);
-        let solver = Z3::new(question.frame.script.clone(), context.options.limits);
+        let solver = Sat::new(question.frame.script.clone(), context.options.limits);
         Self {
             context,
             component,
             question,
             solver,
+            second: None,
             vocabulary,
             literals: BTreeMap::new(),
         }
@@ -148,6 +152,7 @@ impl<'a> Search<'a> {
             if self.check(&goals)? {
                 at += 1;
             } else {
+                self.confirm(&goals)?;
                 regions.remove(at);
             }
         }
@@ -158,7 +163,29 @@ impl<'a> Search<'a> {
     pub(super) fn example(&mut self, goals: &[Literal]) -> Result<Option<Assignment>, String> {
         self.in_time()?;
         let wishes = self.question.frame.wishes(&self.ports());
-        witness::find(&mut self.solver, &wishes, goals)
+        let found = witness::find(&mut self.solver, &wishes, goals)?;
+        if found.is_none() {
+            self.confirm(goals)?;
+        }
+        Ok(found)
+    }
+
+    /// Has the other solver say as well that these do not go together.
+    fn confirm(&mut self, literals: &[Literal]) -> Result<(), String> {
+        self.in_time()?;
+        let (script, limits) = (self.solver.script(), self.context.options.limits);
+        let second = self
+            .second
+            .get_or_insert_with(|| Z3::new(script.clone(), limits));
+        let terms = literals
+            .iter()
+            .filter_map(|literal| self.solver.term(*literal));
+        let own: Vec<_> = terms.map(|term| second.literal(term)).collect();
+        match second.check(&own) {
+            Answer::Unsat => Ok(()),
+            Answer::Sat => Err("two solvers contradict each other".to_owned()),
+            Answer::Unknown(why) => Err(why),
+        }
     }
 
     /// Ports that changed rules name.
@@ -179,8 +206,9 @@ impl<'a> Search<'a> {
     }
 
     /// How many questions the solver was asked.
-    pub(super) const fn questions(&self) -> usize {
-        self.solver.asked
+    pub(super) fn questions(&self) -> usize {
+        let second = self.second.as_ref();
+        self.solver.asked + second.map_or(0, |second| second.asked)
     }
 
     /// Whether some flow is one of these.
@@ -189,7 +217,11 @@ impl<'a> Search<'a> {
             Term::Const(value) => Ok(*value),
             term => {
                 let literal = self.assume(term);
-                self.check(&[literal])
+                let possible = self.check(&[literal])?;
+                if !possible {
+                    self.confirm(&[literal])?;
+                }
+                Ok(possible)
             }
         }
     }
@@ -305,6 +337,8 @@ impl<'a> Search<'a> {
             return Err("the facts of an example do not explain it".to_owned());
         }
         let found = self.explain(&mut other.to_vec(), false, &all)?;
+        let least = found.iter().map(|(_, literal)| *literal);
+        self.confirm(&other.iter().copied().chain(least).collect::<Vec<_>>())?;
         Ok(found.into_iter().map(|(fact, _)| fact).collect())
     }
 
