@@ -34,8 +34,10 @@ pub(super) struct Search<'a> {
     pub(super) component: &'a Component,
     pub(super) question: &'a Question,
     solver: Sat,
-    /// Confirms what the other concludes.
-    second: Option<Z3>,
+    /// What was concluded, as terms that do not hold of any flow.
+    claims: Vec<Term>,
+    /// Questions to Z3.
+    confirmed: usize,
     vocabulary: Vec<Fact>,
     literals: BTreeMap<Fact, Literal>,
 }
@@ -43,6 +45,9 @@ pub(super) struct Search<'a> {
 /// Questions about one kind of change, times the rules that may have a part in it, after which no more regions are looked
 /// for. What counts is not time, so that the result is the same on every machine.
 const EFFORT: usize = 600_000;
+
+/// Conclusions that Z3 is asked about at once.
+const CLAIMS: usize = 64;
 
 /// What both sides say of a flow.
 pub(super) struct Judged {
@@ -65,7 +70,8 @@ impl<'a> Search<'a> {
             component,
             question,
             solver,
-            second: None,
+            claims: Vec::new(),
+            confirmed: 0,
             vocabulary,
             literals: BTreeMap::new(),
         }
@@ -152,7 +158,7 @@ impl<'a> Search<'a> {
             if self.check(&goals)? {
                 at += 1;
             } else {
-                self.confirm(&goals)?;
+                self.claim(&goals);
                 regions.remove(at);
             }
         }
@@ -165,27 +171,45 @@ impl<'a> Search<'a> {
         let wishes = self.question.frame.wishes(&self.ports());
         let found = witness::find(&mut self.solver, &wishes, goals)?;
         if found.is_none() {
-            self.confirm(goals)?;
+            self.claim(goals);
         }
         Ok(found)
     }
 
-    /// Has the other solver say as well that these do not go together.
-    fn confirm(&mut self, literals: &[Literal]) -> Result<(), String> {
-        self.in_time()?;
-        let (script, limits) = (self.solver.script(), self.context.options.limits);
-        let second = self
-            .second
-            .get_or_insert_with(|| Z3::new(script.clone(), limits));
-        let terms = literals
-            .iter()
-            .filter_map(|literal| self.solver.term(*literal));
-        let own: Vec<_> = terms.map(|term| second.literal(term)).collect();
-        match second.check(&own) {
-            Answer::Unsat => Ok(()),
-            Answer::Sat => Err("two solvers contradict each other".to_owned()),
-            Answer::Unknown(why) => Err(why),
+    /// Some flow under which the goals hold.
+    pub(super) fn any(&mut self, goals: &[Literal]) -> Result<Option<Assignment>, String> {
+        if self.check(goals)? {
+            return Ok(self.solver.model());
         }
+        self.claim(goals);
+        Ok(None)
+    }
+
+    /// Keeps in mind that these do not go together.
+    fn claim(&mut self, literals: &[Literal]) {
+        let terms = literals.iter().filter_map(|one| self.solver.term(*one));
+        self.claims.push(Term::all(terms.cloned()));
+    }
+
+    /// Has Z3 say as well what was concluded from the other solver's answers.
+    pub(super) fn confirm(&mut self) -> Result<(), String> {
+        let claims = std::mem::take(&mut self.claims);
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let script = self.solver.script().clone();
+        let mut second = Z3::new(script, self.context.options.limits);
+        for some in claims.chunks(CLAIMS) {
+            self.in_time()?;
+            let any = second.literal(&Term::any(some.iter().cloned()));
+            self.confirmed += 1;
+            match second.check(&[any]) {
+                Answer::Unsat => {}
+                Answer::Sat => return Err("two solvers contradict each other".to_owned()),
+                Answer::Unknown(why) => return Err(why),
+            }
+        }
+        Ok(())
     }
 
     /// Ports that changed rules name.
@@ -206,9 +230,8 @@ impl<'a> Search<'a> {
     }
 
     /// How many questions the solver was asked.
-    pub(super) fn questions(&self) -> usize {
-        let second = self.second.as_ref();
-        self.solver.asked + second.map_or(0, |second| second.asked)
+    pub(super) const fn questions(&self) -> usize {
+        self.solver.asked + self.confirmed
     }
 
     /// Whether some flow is one of these.
@@ -219,7 +242,7 @@ impl<'a> Search<'a> {
                 let literal = self.assume(term);
                 let possible = self.check(&[literal])?;
                 if !possible {
-                    self.confirm(&[literal])?;
+                    self.claim(&[literal]);
                 }
                 Ok(possible)
             }
@@ -338,8 +361,31 @@ impl<'a> Search<'a> {
         }
         let found = self.explain(&mut other.to_vec(), false, &all)?;
         let least = found.iter().map(|(_, literal)| *literal);
-        self.confirm(&other.iter().copied().chain(least).collect::<Vec<_>>())?;
+        self.claim(&other.iter().copied().chain(least).collect::<Vec<_>>());
         Ok(found.into_iter().map(|(fact, _)| fact).collect())
+    }
+
+    /// Not many of the facts, which go together with no flow for which all of `other` hold.
+    pub(super) fn enough(
+        &mut self,
+        other: &[Literal],
+        facts: &[Fact],
+    ) -> Result<Vec<Fact>, String> {
+        let mut kept = facts.to_vec();
+        loop {
+            let literals: Vec<_> = kept.iter().map(|fact| self.literal(fact)).collect();
+            let assumed = [other, &literals].concat();
+            if self.check(&assumed)? {
+                return Err("the facts of an example do not explain it".to_owned());
+            }
+            let before = kept.len();
+            let mut needed = literals.iter().map(|literal| self.solver.is_core(*literal));
+            kept.retain(|_| needed.next().unwrap_or(true));
+            if kept.len() == before {
+                self.claim(&assumed);
+                return Ok(kept);
+            }
+        }
     }
 
     /// A minimal part of `facts` that contradicts what is assumed, preferring the first (QuickXplain).

@@ -214,6 +214,12 @@ impl Sat {
         self.all(equal)
     }
 
+    /// After `Unsat`: whether a literal was needed for it.
+    pub(crate) fn is_core(&self, literal: Literal) -> bool {
+        let known = self.terms.get(literal.0);
+        known.is_none_or(|(_, lit)| self.engine.unsat_core_contains_var(lit.var()))
+    }
+
     /// The term of a literal.
     pub(crate) fn term(&self, literal: Literal) -> Option<&Term> {
         self.terms.get(literal.0).map(|(term, _)| term)
