@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::term::{Assignment, Script, Term};
 
-/// Every assignment, for tiny scripts: the judge of the other solver in tests.
+/// Every assignment, for tiny scripts: the judge of the other solvers in tests.
 #[cfg(test)]
 pub(crate) mod brute;
+/// Many small questions, answered fast.
+pub(crate) mod sat;
 /// SMT-LIB text with stable bytes.
 pub mod smtlib;
 /// Z3 through its library: the only module that names it.

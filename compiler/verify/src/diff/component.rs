@@ -192,7 +192,7 @@ pub(super) fn run(context: &Context<'_>, component: &Component) -> Found {
     if flips == Ok(false) {
         effect::search(&mut search, &mut found);
     }
-    found.questions += search.questions();
+    finish(search, &mut found);
     for possible in [&flips, &localhost] {
         found.undecided.extend(possible.clone().err());
     }
@@ -213,7 +213,7 @@ fn of_flips(context: &Context<'_>, component: &Component, found: &mut Found) {
         search.all(what, found);
     }
     effect::search(&mut search, found);
-    found.questions += search.questions();
+    finish(search, found);
 }
 
 /// Questions about the local node, which is let in where some rule selects the subject.
@@ -223,5 +223,10 @@ fn of_localhost(context: &Context<'_>, component: &Component, found: &mut Found)
     for what in [What::Allowed, What::Denied] {
         search.all(what, found);
     }
+    finish(search, found);
+}
+
+fn finish(mut search: Search<'_>, found: &mut Found) {
+    found.undecided.extend(search.confirm().err());
     found.questions += search.questions();
 }

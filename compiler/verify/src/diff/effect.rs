@@ -4,6 +4,8 @@
 //! in this are a cell: the model judges one of them, and that holds for all. Cells are looked at one by one, those in
 //! which both sides ask the same are passed over, and when none is left nothing else differs.
 
+use policyc_ir::RuleId;
+use policyc_ir::l7::Parser;
 use policyc_ir::port::{L4, Ports};
 use policyc_ir::rule::{Action, Direction, Level, Peer, Peers, Rule, Services};
 
@@ -11,42 +13,59 @@ use super::asks::Asks;
 use super::component::Found;
 use super::fact::Fact;
 use super::joint::Version;
-use super::search::Search;
+use super::search::{Judged, Search};
 use super::{REGIONS, What, conflict};
 use crate::encode::{Seat, matching};
-use crate::term::Term;
+use crate::term::{Assignment, Term};
+
+/// Rules that speak of layer 4 alone.
+mod plain;
 
 /// Cells that are looked at.
-const CELLS: usize = 256;
+const CELLS: usize = 1 << 14;
 
 /// Finds flows of which proxies or authentication ask something else.
 pub(super) fn search(search: &mut Search<'_>, found: &mut Found) {
-    let rules: Vec<_> = near(search).collect();
-    if !rules.iter().any(|(rule, _)| conflict::may_clash(rule)) {
+    let rules = known(search);
+    if !rules.iter().any(|(_, rule, _)| conflict::may_clash(rule)) {
         return;
     }
     let (atoms, cuts, doubtful) = atoms(search, &rules);
-    let whole = whole(search, &rules);
+    let whole = whole(search, &rules).and(settled(search).negate());
     if let Err(why) = cells(search, &whole, &atoms, &cuts, doubtful, found) {
         found.undecided.push(why);
     }
 }
 
+/// A rule of the component, and "it matches the flow".
+type Known<'a> = (RuleId, &'a Rule, Term);
+
 /// Rules of the component with what they match.
-fn near<'a>(search: &Search<'a>) -> impl Iterator<Item = (&'a Rule, Term)> {
+fn known<'a>(search: &Search<'a>) -> Vec<Known<'a>> {
     let question = search.question;
-    question.encoded.iter().filter_map(|(id, encoded)| {
+    let each = question.encoded.iter().filter_map(|(id, encoded)| {
         let rule = question.rules.get(id)?;
-        Some((rule, encoded.matches.clone()))
-    })
+        Some((*id, rule, encoded.matches.clone()))
+    });
+    each.collect()
+}
+
+/// Whether two rules name the same ports somewhere, so that they may become one filter.
+fn merges(rule: &Rule, other: &Rule) -> bool {
+    match (&rule.services, &other.services) {
+        (Services::Of(own), Services::Of(others)) => own.iter().any(|l4| others.contains(l4)),
+        (own, others) => own == others,
+    }
 }
 
 /// "Both sides allow it, some rule asks for more than layer 4, and not the same rules match it on both sides."
-fn whole(search: &Search<'_>, rules: &[(&Rule, Term)]) -> Term {
+fn whole(search: &Search<'_>, rules: &[Known<'_>]) -> Term {
     let question = search.question;
     let (old, new) = (&question.old, &question.new);
-    let special = rules.iter().filter(|(rule, _)| conflict::may_clash(rule));
-    let special = Term::any(special.map(|(_, matches)| matches.clone()));
+    let special = rules
+        .iter()
+        .filter(|(_, rule, _)| conflict::may_clash(rule));
+    let special = Term::any(special.map(|(.., matches)| matches.clone()));
     let changed = search.component.changed.iter();
     let changed = changed.filter_map(|id| Some(question.encoded.get(id)?.matches.clone()));
     let changed = Term::any(changed).or(old.enforced.clone().differs(new.enforced.clone()));
@@ -59,37 +78,80 @@ fn whole(search: &Search<'_>, rules: &[(&Rule, Term)]) -> Term {
     ])
 }
 
+/// "Both sides ask the same of it, since rules of both sides alone speak of terms, and one of both sides speaks of none."
+///
+/// Which proxy has a flow is decided among the rules with terms (the model's rank of filters). A rule without any matters
+/// to that proxy in two ways: it lets everything pass beside the others, which a rule of both sides does already, and
+/// merged with one of the same ports it opens that one.
+fn settled(search: &Search<'_>) -> Term {
+    let context = search.context;
+    let rules = known(search);
+    if rules.iter().any(|(_, rule, _)| rule.level != Level::NORMAL) {
+        return Term::Const(false);
+    }
+    let changed = |id: RuleId| context.joint.is_changed(id);
+    let allows = || {
+        let all = rules.iter();
+        all.filter(|(_, rule, _)| rule.action == Action::Allow)
+    };
+    let with = || allows().filter(|(_, rule, _)| conflict::may_clash(rule));
+    let without = || allows().filter(|(_, rule, _)| !conflict::may_clash(rule));
+    let kept = |(id, rule, _): &&Known<'_>| {
+        let mut others = without();
+        !changed(*id)
+            && rule.auth.is_none()
+            && !others.any(|(id, other, _)| changed(*id) && merges(rule, other))
+    };
+    let opens = |(id, rule, _): &&Known<'_>| {
+        let parser = rule.l7.as_ref().and_then(|l7| l7.parser());
+        let opens = matches!(parser, Some(Parser::Http | Parser::Tls | Parser::Crd));
+        !changed(*id) && rule.auth.is_none() && opens
+    };
+    let any =
+        |rules: Vec<&Known<'_>>| Term::any(rules.into_iter().map(|(.., matches)| matches.clone()));
+    let mut both = [Term::Const(true), Term::Const(true)];
+    for version in Version::BOTH {
+        let here = without().filter(|(id, ..)| context.joint.has(version, *id));
+        let alone = here.clone().filter(|(_, rule, _)| {
+            let mut with = with();
+            !with.any(|(_, other, _)| merges(rule, other))
+        });
+        let [some, beside] = &mut both;
+        *some = some.clone().and(any(here.collect()));
+        *beside = beside.clone().and(any(alone.collect()));
+    }
+    let [some, beside] = both;
+    let others = any(with().filter(|one| !opens(one)).collect());
+    let odd = any(with().filter(|one| !kept(one) && !opens(one)).collect());
+    some.and(others.negate()).or(beside.and(odd.negate()))
+}
+
 /// What tells cells apart, ports at which they end, and whether that may not be all.
-fn atoms(search: &Search<'_>, rules: &[(&Rule, Term)]) -> (Vec<Term>, Vec<Fact>, bool) {
+fn atoms(search: &Search<'_>, rules: &[Known<'_>]) -> (Vec<Term>, Vec<Fact>, bool) {
     let (question, context) = (search.question, search.context);
     let (_, peer) = question.frame.seats(Seat::First);
     let mut atoms = vec![question.old.enforced.clone(), question.new.enforced.clone()];
     if search.component.direction == Direction::Ingress && context.settings.allow_localhost {
         atoms.push(peer.is_host());
     }
-    let leveled = rules.iter().any(|(rule, _)| rule.level != Level::NORMAL);
-    let authenticated = rules.iter().any(|(rule, _)| rule.auth.is_some());
+    let authenticated = rules.iter().any(|(_, rule, _)| rule.auth.is_some());
+    if rules.iter().any(|(_, rule, _)| rule.level != Level::NORMAL) {
+        atoms.extend(rules.iter().map(|(.., matches)| matches.clone()));
+        let allows = rules.iter().map(|(_, rule, _)| *rule);
+        let allows = allows.filter(|rule| rule.action == Action::Allow);
+        atoms.extend(allows.flat_map(|rule| pieces(search, rule)));
+    } else {
+        let special = rules.iter().map(|(_, rule, _)| *rule);
+        let special = special.filter(|rule| conflict::may_clash(rule));
+        atoms.extend(special.flat_map(|rule| pieces(search, rule)));
+        atoms.extend(plain::atoms(search, rules, authenticated));
+    }
     let ranks =
         |rule: &Rule| rule.action == Action::Allow && (authenticated || conflict::may_clash(rule));
-    let mut ranked = Vec::new();
-    for (rule, matches) in rules {
-        if ranks(rule) {
-            atoms.extend(pieces(search, rule));
-            ranked.extend(ports(rule));
-        } else if leveled {
-            atoms.push(matches.clone());
-        }
-    }
-    for version in Version::BOTH {
-        let plain = question.encoded.iter().filter(|(id, _)| {
-            let rule = context.joint.rules.rule(**id);
-            context.joint.has(version, **id)
-                && rule.is_some_and(|rule| rule.action == Action::Allow && !ranks(rule))
-        });
-        atoms.push(Term::any(plain.map(|(_, encoded)| encoded.matches.clone())));
-    }
+    let ranked = rules.iter().filter(|(_, rule, _)| ranks(rule));
+    let ranked: Vec<_> = ranked.flat_map(|(_, rule, _)| ports(rule)).collect();
     let (cuts, mut doubtful) = cuts(&ranked);
-    let beside = rules.iter().flat_map(|(rule, _)| &rule.beside);
+    let beside = rules.iter().flat_map(|(_, rule, _)| &rule.beside);
     let mut beside = beside.filter_map(|id| context.joint.rules.peer(*id));
     doubtful |= beside.any(|peer| matches!(peer, Peer::Fqdn(_)));
     atoms.extend(cuts.iter().map(|cut| cut.term(&question.frame)));
@@ -178,52 +240,74 @@ fn cells(
     let mut goals = vec![search.assume(whole)];
     let mut reported = 0;
     for _ in 0..CELLS {
-        let Some(values) = search.example(&goals)? else {
+        let Some(values) = search.any(&goals)? else {
             return Ok(());
         };
         if doubtful {
             let why = "ranges from a named port, or DNS names beside anyone, go with other rules";
             return Err(why.to_owned());
         }
-        let cell = atoms.iter().map(|atom| {
-            if atom.eval(&values) {
-                atom.clone()
-            } else {
-                atom.clone().negate()
-            }
-        });
-        let cell = Term::all(cell.chain([whole.clone()]));
-        let other = search.assume(&cell.negate());
-        let (frame, node) = (&search.question.frame, search.component.node);
-        let mut facts = search.facts(&values);
-        facts.extend(
-            cuts.iter()
-                .map(|cut| cut.clone().signed(frame, node, &values)),
-        );
-        let fewest = search.fewest(&[other], &facts)?;
-        goals.push(search.block(&fewest));
-        let Some(judged) = search.judge(&values)? else {
-            return Err("an example's subject has no policy".to_owned());
-        };
-        let (before, after) = (&judged.before, &judged.after);
-        if !before.verdict.allowed || !after.verdict.allowed {
+        let cell = cell(whole, atoms, &values);
+        let other = search.assume(&cell.clone().negate());
+        let (differs, judged) = judged(search, &values)?;
+        if !judged.before.verdict.allowed || !judged.after.verdict.allowed {
             let flow = judged.witness.show(search.component.direction);
             found
                 .faults
                 .push(format!("the model does not confirm that {flow} passes"));
             return Ok(());
         }
-        let asks = |version, judgement| Asks::new(search.context.set(version), judgement);
-        if asks(Version::Old, before) != asks(Version::New, after) {
-            if reported == REGIONS {
-                found.more = true;
-                return Ok(());
-            }
-            reported += 1;
-            found
-                .changes
-                .push(search.change(What::Terms, &fewest, &judged, &values));
+        if !differs {
+            let facts = facts(search, cuts, &values);
+            let enough = search.enough(&[other], &facts)?;
+            goals.push(search.block(&enough));
+            continue;
         }
+        if reported == REGIONS {
+            found.more = true;
+            return Ok(());
+        }
+        reported += 1;
+        let here = search.assume(&cell);
+        let readable = search.example(&[goals.as_slice(), &[here]].concat())?;
+        let values = readable.unwrap_or(values);
+        let (_, judged) = self::judged(search, &values)?;
+        let facts = facts(search, cuts, &values);
+        let fewest = search.fewest(&[other], &facts)?;
+        goals.push(search.block(&fewest));
+        found
+            .changes
+            .push(search.change(What::Terms, &fewest, &judged, &values));
     }
     Err("proxies and authentication tell too many kinds of flows apart".to_owned())
+}
+
+/// "It is one of the flows that agree with this one in all atoms."
+fn cell(whole: &Term, atoms: &[Term], values: &Assignment) -> Term {
+    let atoms = atoms.iter().map(|atom| {
+        if atom.eval(values) {
+            atom.clone()
+        } else {
+            atom.clone().negate()
+        }
+    });
+    Term::all(atoms.chain([whole.clone()]))
+}
+
+/// All that can be said of a flow.
+fn facts(search: &Search<'_>, cuts: &[Fact], values: &Assignment) -> Vec<Fact> {
+    let (frame, node) = (&search.question.frame, search.component.node);
+    let mut facts = search.facts(values);
+    let cuts = cuts.iter();
+    facts.extend(cuts.map(|cut| cut.clone().signed(frame, node, values)));
+    facts
+}
+
+/// What the model says of a flow, and whether both sides ask the same of it.
+fn judged(search: &Search<'_>, values: &Assignment) -> Result<(bool, Judged), String> {
+    let judged = search.judge(values)?;
+    let judged = judged.ok_or("an example's subject has no policy")?;
+    let asks = |version, judgement| Asks::new(search.context.set(version), judgement);
+    let before = asks(Version::Old, &judged.before);
+    Ok((before != asks(Version::New, &judged.after), judged))
 }

@@ -22,6 +22,7 @@ use super::wide::Wide;
 use super::{Change, Example, REGIONS, Told, What};
 use crate::encode::{Encoded, Seat, matching};
 use crate::replay::{Judgement, Stage};
+use crate::solver::sat::Sat;
 use crate::solver::z3::Z3;
 use crate::solver::{Answer, Literal, Solver};
 use crate::term::{Assignment, Term};
@@ -32,7 +33,11 @@ pub(super) struct Search<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) component: &'a Component,
     pub(super) question: &'a Question,
-    solver: Z3,
+    solver: Sat,
+    /// What was concluded, as terms that do not hold of any flow.
+    claims: Vec<Term>,
+    /// Questions to Z3.
+    confirmed: usize,
     vocabulary: Vec<Fact>,
     literals: BTreeMap<Fact, Literal>,
 }
@@ -40,6 +45,9 @@ pub(super) struct Search<'a> {
 /// Questions about one kind of change, times the rules that may have a part in it, after which no more regions are looked
 /// for. What counts is not time, so that the result is the same on every machine.
 const EFFORT: usize = 600_000;
+
+/// Conclusions that Z3 is asked about at once.
+const CLAIMS: usize = 64;
 
 /// What both sides say of a flow.
 pub(super) struct Judged {
@@ -56,12 +64,14 @@ impl<'a> Search<'a> {
     ) -> Self {
         let rules = question.rules.values();
         let vocabulary = fact::vocabulary(context, &question.frame, component.node, rules);
-        let solver = Z3::new(question.frame.script.clone(), context.options.limits);
+        let solver = Sat::new(question.frame.script.clone(), context.options.limits);
         Self {
             context,
             component,
             question,
             solver,
+            claims: Vec::new(),
+            confirmed: 0,
             vocabulary,
             literals: BTreeMap::new(),
         }
@@ -148,6 +158,7 @@ impl<'a> Search<'a> {
             if self.check(&goals)? {
                 at += 1;
             } else {
+                self.claim(&goals);
                 regions.remove(at);
             }
         }
@@ -158,7 +169,47 @@ impl<'a> Search<'a> {
     pub(super) fn example(&mut self, goals: &[Literal]) -> Result<Option<Assignment>, String> {
         self.in_time()?;
         let wishes = self.question.frame.wishes(&self.ports());
-        witness::find(&mut self.solver, &wishes, goals)
+        let found = witness::find(&mut self.solver, &wishes, goals)?;
+        if found.is_none() {
+            self.claim(goals);
+        }
+        Ok(found)
+    }
+
+    /// Some flow under which the goals hold.
+    pub(super) fn any(&mut self, goals: &[Literal]) -> Result<Option<Assignment>, String> {
+        if self.check(goals)? {
+            return Ok(self.solver.model());
+        }
+        self.claim(goals);
+        Ok(None)
+    }
+
+    /// Keeps in mind that these do not go together.
+    fn claim(&mut self, literals: &[Literal]) {
+        let terms = literals.iter().filter_map(|one| self.solver.term(*one));
+        self.claims.push(Term::all(terms.cloned()));
+    }
+
+    /// Has Z3 say as well what was concluded from the other solver's answers.
+    pub(super) fn confirm(&mut self) -> Result<(), String> {
+        let claims = std::mem::take(&mut self.claims);
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let script = self.solver.script().clone();
+        let mut second = Z3::new(script, self.context.options.limits);
+        for some in claims.chunks(CLAIMS) {
+            self.in_time()?;
+            let any = second.literal(&Term::any(some.iter().cloned()));
+            self.confirmed += 1;
+            match second.check(&[any]) {
+                Answer::Unsat => {}
+                Answer::Sat => return Err("two solvers contradict each other".to_owned()),
+                Answer::Unknown(why) => return Err(why),
+            }
+        }
+        Ok(())
     }
 
     /// Ports that changed rules name.
@@ -180,7 +231,7 @@ impl<'a> Search<'a> {
 
     /// How many questions the solver was asked.
     pub(super) const fn questions(&self) -> usize {
-        self.solver.asked
+        self.solver.asked + self.confirmed
     }
 
     /// Whether some flow is one of these.
@@ -189,7 +240,11 @@ impl<'a> Search<'a> {
             Term::Const(value) => Ok(*value),
             term => {
                 let literal = self.assume(term);
-                self.check(&[literal])
+                let possible = self.check(&[literal])?;
+                if !possible {
+                    self.claim(&[literal]);
+                }
+                Ok(possible)
             }
         }
     }
@@ -305,7 +360,32 @@ impl<'a> Search<'a> {
             return Err("the facts of an example do not explain it".to_owned());
         }
         let found = self.explain(&mut other.to_vec(), false, &all)?;
+        let least = found.iter().map(|(_, literal)| *literal);
+        self.claim(&other.iter().copied().chain(least).collect::<Vec<_>>());
         Ok(found.into_iter().map(|(fact, _)| fact).collect())
+    }
+
+    /// Not many of the facts, which go together with no flow for which all of `other` hold.
+    pub(super) fn enough(
+        &mut self,
+        other: &[Literal],
+        facts: &[Fact],
+    ) -> Result<Vec<Fact>, String> {
+        let mut kept = facts.to_vec();
+        loop {
+            let literals: Vec<_> = kept.iter().map(|fact| self.literal(fact)).collect();
+            let assumed = [other, &literals].concat();
+            if self.check(&assumed)? {
+                return Err("the facts of an example do not explain it".to_owned());
+            }
+            let before = kept.len();
+            let mut needed = literals.iter().map(|literal| self.solver.is_core(*literal));
+            kept.retain(|_| needed.next().unwrap_or(true));
+            if kept.len() == before {
+                self.claim(&assumed);
+                return Ok(kept);
+            }
+        }
     }
 
     /// A minimal part of `facts` that contradicts what is assumed, preferring the first (QuickXplain).

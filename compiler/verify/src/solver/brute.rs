@@ -1,4 +1,4 @@
-//! Every assignment, for tiny scripts: the judge of the other solver in tests.
+//! Every assignment, for tiny scripts: the judge of the other solvers in tests.
 //!
 //! Wide variables take only the values at which some comparison changes; between two of those no term changes.
 
@@ -129,6 +129,7 @@ mod tests {
 
     use super::*;
     use crate::solver::Limits;
+    use crate::solver::sat::Sat;
     use crate::solver::smtlib;
     use crate::solver::z3::{Z3, answer_to_text};
 
@@ -165,15 +166,45 @@ mod tests {
         })
     }
 
+    /// A script with some facts.
+    fn with(facts: &[Term], goal: &Term) -> Script {
+        let mut script = script();
+        let named = script.define("d", facts[0].clone());
+        script.assert(named.or(goal.clone().negate()));
+        facts
+            .iter()
+            .skip(1)
+            .for_each(|fact| script.assert(fact.clone()));
+        script
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
+        /// Question after question, since what was learned from one must not spoil the next.
+        #[test]
+        fn clauses_agree_with_trying_everything(
+            facts in prop::collection::vec(term(), 1..4),
+            goals in prop::collection::vec(term(), 1..6),
+        ) {
+            let script = with(&facts, &goals[0]);
+            let (mut brute, mut sat) = (Brute::new(script.clone()), Sat::new(script.clone(), Limits::default()));
+            let known: Vec<_> = goals.iter().map(|goal| (brute.literal(goal), sat.literal(goal))).collect();
+            for count in (1..=goals.len()).chain((1..goals.len()).rev()) {
+                let (left, right): (Vec<_>, Vec<_>) = known[..count].iter().copied().unzip();
+                let answer = sat.check(&right);
+                prop_assert_eq!(brute.check(&left), answer.clone());
+                if answer == Answer::Sat {
+                    let values = sat.model().unwrap();
+                    let mut all = script.assertions.iter().chain(&goals[..count]);
+                    prop_assert!(all.all(|term| term.eval(&values)), "the model is one");
+                }
+            }
+        }
+
         #[test]
         fn z3_agrees_with_trying_everything(facts in prop::collection::vec(term(), 1..4), goal in term()) {
-            let mut script = script();
-            let named = script.define("d", facts[0].clone());
-            script.assert(named.or(goal.clone().negate()));
-            facts.iter().skip(1).for_each(|fact| script.assert(fact.clone()));
+            let script = with(&facts, &goal);
             let mut brute = Brute::new(script.clone());
             let mut z3 = Z3::new(script.clone(), Limits::default());
             let (left, right) = (brute.literal(&goal), z3.literal(&goal));
