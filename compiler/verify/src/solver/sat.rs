@@ -247,6 +247,10 @@ impl Solver for Sat {
         Literal(self.terms.len() - 1)
     }
 
+    fn holds(&self, literal: Literal, values: &Assignment) -> bool {
+        self.term(literal).is_some_and(|term| term.eval(values))
+    }
+
     fn check(&mut self, assumed: &[Literal]) -> Answer {
         self.asked += 1;
         let each = assumed
