@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::term::{Assignment, Script, Term};
 
+/// A plain SAT solver for most answers, and Z3's word for what is concluded from them.
+pub(crate) mod both;
 /// Every assignment, for tiny scripts: the judge of the other solvers in tests.
 #[cfg(test)]
 pub(crate) mod brute;

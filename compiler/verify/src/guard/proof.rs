@@ -13,7 +13,7 @@ use crate::intent::End;
 use crate::intent::end::Clusters;
 use crate::intent::question::{Context, has_policy};
 use crate::replay::Stage;
-use crate::solver::z3::Z3;
+use crate::solver::both::Both;
 use crate::solver::{Answer, Literal, Solver, smtlib};
 use crate::term::Term;
 use crate::witness::{self, Witness};
@@ -142,7 +142,7 @@ struct Asked<'a> {
     forbidden: Term,
     /// The flow passes at the end of the subject: with all rules, and without those the guard is about.
     passes: [Term; 2],
-    solver: Z3,
+    solver: Both,
     questions: usize,
 }
 
@@ -185,7 +185,7 @@ impl<'a> Asked<'a> {
         });
         let without = frame.verdict(others.map(|(_, rule)| rule), direction, seat, settings);
         let forbidden = forbidden(guard, &frame, seat, context);
-        let solver = Z3::new(frame.script.clone(), context.options.limits);
+        let solver = Both::new(frame.script.clone(), context.options.limits);
         Self {
             context,
             guard,
@@ -221,7 +221,7 @@ impl<'a> Asked<'a> {
     fn fits(&mut self, term: &Term) -> Result<Option<Literal>, String> {
         self.questions += 1;
         let literal = self.solver.literal(term);
-        match self.solver.check(&[literal]) {
+        match self.solver.surely(&[literal]) {
             Answer::Sat => Ok(Some(literal)),
             Answer::Unsat => Ok(None),
             Answer::Unknown(why) => Err(why),

@@ -9,7 +9,7 @@ use super::told::{DESTINATION, End, SOURCE, Told};
 use super::{Answer, Claim, Intent, request, text};
 use crate::encode::{Frame, Seat};
 use crate::replay::Stage;
-use crate::solver::z3::Z3;
+use crate::solver::both::Both;
 use crate::solver::{self, Literal, Solver};
 use crate::witness::{self, Witness};
 use crate::{Stats, intent::service::Wanted};
@@ -109,7 +109,7 @@ struct Asked<'a> {
     context: &'a Context<'a>,
     intent: &'a Intent,
     frame: Frame,
-    solver: Z3,
+    solver: Both,
     between: Literal,
     /// For each request: what is asked, that it is blocked, and that it passes.
     cases: Vec<(Option<Request>, [Literal; 2])>,
@@ -121,7 +121,7 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn new(context: &'a Context<'a>, intent: &'a Intent) -> Result<Self, String> {
         let question = Question::new(context, intent)?;
-        let mut solver = Z3::new(question.frame.script.clone(), context.options.limits);
+        let mut solver = Both::new(question.frame.script.clone(), context.options.limits);
         let between = solver.literal(&question.between);
         let cases = question.cases.into_iter().map(|case| {
             let outcomes = [&case.blocked, &case.passes];
@@ -144,7 +144,7 @@ impl<'a> Asked<'a> {
     /// Whether some flow fits.
     fn fits(&mut self, assumed: &[Literal]) -> Result<bool, String> {
         self.questions += 1;
-        match self.solver.check(assumed) {
+        match self.solver.surely(assumed) {
             solver::Answer::Sat => Ok(true),
             solver::Answer::Unsat => Ok(false),
             solver::Answer::Unknown(why) => Err(why),
@@ -207,8 +207,14 @@ impl<'a> Asked<'a> {
             return Ok(None);
         };
         let assumed = [self.between, on, if passes { passed } else { blocked }];
-        self.questions += 1;
-        self.example(&assumed, request.as_ref())
+        if let Some(example) = self.example(&assumed, request.as_ref())? {
+            self.questions += 1;
+            return Ok(Some(example));
+        }
+        if self.fits(&assumed)? {
+            return Err("the solver took its answer back".to_owned());
+        }
+        Ok(None)
     }
 
     /// The finding of a flow that breaks the intent, if the model confirms it.

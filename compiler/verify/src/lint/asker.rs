@@ -8,7 +8,7 @@ use policyc_ir::rule::Direction;
 use super::near::Near;
 use super::{Context, Group};
 use crate::encode::{Dims, Encoded, Frame, Seat};
-use crate::solver::z3::Z3;
+use crate::solver::both::Both;
 use crate::solver::{Answer, Limits, Literal, Solver};
 use crate::term::Term;
 
@@ -17,7 +17,7 @@ pub(super) struct Asker {
     pub(super) frame: Frame,
     pub(super) rules: BTreeMap<RuleId, Encoded>,
     limits: Limits,
-    solver: Option<Z3>,
+    solver: Option<Both>,
     literals: BTreeMap<(RuleId, bool), Literal>,
 }
 
@@ -43,10 +43,10 @@ impl Asker {
     }
 
     /// The solver, loaded when it is first needed.
-    pub(super) fn solver(&mut self) -> &mut Z3 {
+    pub(super) fn solver(&mut self) -> &mut Both {
         let (frame, limits) = (&self.frame, self.limits);
         self.solver
-            .get_or_insert_with(|| Z3::new(frame.script.clone(), limits))
+            .get_or_insert_with(|| Both::new(frame.script.clone(), limits))
     }
 
     /// Whether some flow fits.
@@ -57,7 +57,7 @@ impl Asker {
             question => {
                 let solver = self.solver();
                 let literal = solver.literal(question);
-                solver.check(&[literal])
+                solver.surely(&[literal])
             }
         }
     }

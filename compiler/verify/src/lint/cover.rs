@@ -9,7 +9,8 @@ use super::effect::has_same_effect;
 use super::example::drawn;
 use super::group::Run;
 use super::near::Near;
-use crate::solver::{Answer, Solver as _};
+use crate::solver::both::Both;
+use crate::solver::{Answer, Literal, Solver as _};
 
 impl Run<'_> {
     /// The fewest of the candidates that together match all that the rule matches; `None` if even all do not.
@@ -57,7 +58,8 @@ impl Run<'_> {
             step = step.div_ceil(2);
         }
         left.sort_unstable();
-        Ok(Some(left))
+        self.covers_surely(id, &left)
+            .map(|sure| sure.then_some(left))
     }
 
     /// Whether a rule that matches all that another matches does the same to the same flows.
@@ -90,7 +92,7 @@ impl Run<'_> {
         let drawn = drawn(context, asker, other, wider, &[]);
         let escapes = asker.rules.get(&id);
         let escapes = escapes.is_some_and(|rule| drawn.iter().any(|one| !rule.matches_in(one)));
-        Ok(!escapes && self.covers(other, &[id])?)
+        Ok(!escapes && self.covers_surely(other, &[id])?)
     }
 
     /// A solver that knows only some rules: it answers several times faster than the group's. It is kept for as long as
@@ -109,14 +111,27 @@ impl Run<'_> {
         }))
     }
 
-    /// Whether the others together match all that the rule matches.
-    pub(super) fn covers(&mut self, id: RuleId, others: &[RuleId]) -> Result<bool, String> {
+    /// Whether the others together match all that the rule matches, as far as the first look goes.
+    fn covers(&mut self, id: RuleId, others: &[RuleId]) -> Result<bool, String> {
+        self.settled(id, others, Both::check)
+    }
+
+    /// The same, where something is concluded from it.
+    pub(super) fn covers_surely(&mut self, id: RuleId, others: &[RuleId]) -> Result<bool, String> {
+        self.settled(id, others, Both::surely)
+    }
+
+    fn settled(
+        &mut self,
+        id: RuleId,
+        others: &[RuleId],
+        ask: impl Fn(&mut Both, &[Literal]) -> Answer,
+    ) -> Result<bool, String> {
         self.questions += 1;
         let asker = self.local(id, others);
         let mut assumed = vec![asker.matches(id, true)];
         assumed.extend(others.iter().map(|other| asker.matches(*other, false)));
-        let answer = asker.solver().check(&assumed);
-        match answer {
+        match ask(asker.solver(), &assumed) {
             Answer::Sat => Ok(false),
             Answer::Unsat => Ok(true),
             Answer::Unknown(why) => Err(why),

@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
     fn nothing_is_left(&mut self, id: RuleId, rule: &Rule, near: &Near) -> Result<bool, String> {
         if near.deciding.is_empty()
             || self.drawn_flow_escapes(id, rule, &near.deciding)
-            || !self.covers(id, &near.deciding)?
+            || !self.covers_surely(id, &near.deciding)?
         {
             return Ok(false);
         }

@@ -129,6 +129,7 @@ mod tests {
 
     use super::*;
     use crate::solver::Limits;
+    use crate::solver::both::Both;
     use crate::solver::sat::Sat;
     use crate::solver::smtlib;
     use crate::solver::z3::{Z3, answer_to_text};
@@ -199,6 +200,21 @@ mod tests {
                     let mut all = script.assertions.iter().chain(&goals[..count]);
                     prop_assert!(all.all(|term| term.eval(&values)), "the model is one");
                 }
+            }
+        }
+
+        /// Where Z3 is asked as well, the answer is the same.
+        #[test]
+        fn both_agree_with_trying_everything(
+            facts in prop::collection::vec(term(), 1..4),
+            goals in prop::collection::vec(term(), 1..6),
+        ) {
+            let script = with(&facts, &goals[0]);
+            let (mut brute, mut both) = (Brute::new(script.clone()), Both::new(script, Limits::default()));
+            let known: Vec<_> = goals.iter().map(|goal| (brute.literal(goal), both.literal(goal))).collect();
+            for count in 1..=goals.len() {
+                let (left, right): (Vec<_>, Vec<_>) = known[..count].iter().copied().unzip();
+                prop_assert_eq!(brute.check(&left), both.surely(&right));
             }
         }
 
