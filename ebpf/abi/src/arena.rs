@@ -20,7 +20,7 @@ pub const ENDPOINTS_AT: u32 = BYTES - ENDPOINT_SLOTS * crate::endpoint::BYTES;
 /// "PLCA", little-endian.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"PLCA");
 /// Identities of a group, which share an entry of the peer directory.
-pub const PEER_PAGE: u32 = 64;
+pub const PEER_PAGE: u32 = 128;
 /// Ports a port page covers.
 pub const PORT_PAGE: u32 = 256;
 /// Identity index of an address that the ipcache does not know: it gets the wildcard-only verdict.

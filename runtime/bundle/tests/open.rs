@@ -126,7 +126,7 @@ fn format_is_pinned() {
         .collect();
     assert_eq!(
         digest.concat(),
-        "ef157d8461c0583c147fdc1b5013047425d65e16ac9c0ba12e95d58b11f707a8"
+        "5bd7d495e5cbe9415d27e1e4c6026271d577d525762a7a4934012299bbb2c641"
     );
 }
 

@@ -208,7 +208,7 @@ fn each_fault_of_an_image_has_its_name() {
 /// Many images over many overlapping directories, all in bounds.
 #[test]
 fn work_is_bounded() {
-    let (mut tables, images) = build(60_000, &[&[], &[]]);
+    let (mut tables, images) = build(100_000, &[&[], &[]]);
     let directory = tables.u32(images[0] + image::PEER_DIR);
     let (window, key) = (tables.u32(directory), tables.u32(directory + 4));
     let directories = tables.len() as u32;

@@ -122,6 +122,10 @@ fn invalid_tables_drop() {
         // Cells in a place where there are zeros only.
         no_cells.set(good.image(number) + image::CELLS, 0x40_0000);
     }
+    let mut no_bits = good.clone();
+    for number in [0, 1] {
+        no_bits.set(good.image(number) + image::PASSES, 0x40_0000);
+    }
     let lies = |action, reason| {
         let (IpAddr::V4(ipv4), IpAddr::V6(ipv6)) =
             (crate::world::pod(false), crate::world::pod(true))
@@ -136,6 +140,7 @@ fn invalid_tables_drop() {
         beyond,
         no_records,
         no_cells,
+        no_bits,
         lies(1, PolicyDeny),
         lies(0, Allowed),
         lies(2, Allowed),
