@@ -88,6 +88,10 @@ pub(crate) fn assemble(
     let endpoints = bound.iter().zip(by_endpoint);
     let endpoints = endpoints.map(|(endpoint, [ingress, egress])| Bound {
         endpoint: *endpoint,
+        host: model
+            .universe()
+            .endpoint(*endpoint)
+            .is_some_and(|endpoint| endpoint.host),
         ingress: offset(*ingress),
         egress: offset(*egress),
     });

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use policy_bundle::Contents;
-use policy_bundle::write::{Endpoint, Rule};
+use policy_bundle::write::{Endpoint, Host, Rule};
 use policyc_diag::SourceMap;
 use policyc_ir::ids::IdentityId;
 use policyc_ir::model::Model;
@@ -45,6 +45,11 @@ pub fn contents(
             .iter()
             .filter_map(|bound| endpoint(model, bound))
             .collect(),
+        hosts: image
+            .endpoints
+            .iter()
+            .filter_map(|bound| host(model, bound))
+            .collect(),
         arena: image.arena,
         ipcache: image.ipcache,
         logs: image.logs,
@@ -57,7 +62,8 @@ pub fn contents(
 }
 
 fn endpoint(model: &Model<'_>, bound: &Bound) -> Option<Endpoint> {
-    let endpoint = model.universe().endpoint(bound.endpoint)?;
+    let endpoint = model.universe().endpoint(bound.endpoint);
+    let endpoint = endpoint.filter(|endpoint| !endpoint.host)?;
     let mut ipv4 = None;
     let mut ipv6 = None;
     for address in &endpoint.addresses {
@@ -71,6 +77,17 @@ fn endpoint(model: &Model<'_>, bound: &Bound) -> Option<Endpoint> {
         node: endpoint.node.map(|node| node.0),
         ipv4,
         ipv6,
+        identity: endpoint.identity.0,
+        ingress: bound.ingress,
+        egress: bound.egress,
+    })
+}
+
+fn host(model: &Model<'_>, bound: &Bound) -> Option<Host> {
+    let endpoint = model.universe().endpoint(bound.endpoint);
+    let endpoint = endpoint.filter(|endpoint| endpoint.host)?;
+    Some(Host {
+        node: endpoint.node?.0,
         identity: endpoint.identity.0,
         ingress: bound.ingress,
         egress: bound.egress,

@@ -19,11 +19,25 @@ pub struct Image {
     pub sizes: Sizes,
 }
 
+impl Image {
+    /// How many pods there are.
+    pub fn pods(&self) -> usize {
+        self.endpoints.len() - self.hosts()
+    }
+
+    /// How many nodes there are that policies of their own apply to.
+    pub fn hosts(&self) -> usize {
+        self.endpoints.iter().filter(|bound| bound.host).count()
+    }
+}
+
 /// An endpoint and its tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
     /// The endpoint in the model's universe.
     pub endpoint: policyc_ir::EndpointId,
+    /// Whether it is a node.
+    pub host: bool,
     /// Byte offset of the image for traffic to it.
     pub ingress: u32,
     /// Byte offset of the image for traffic from it.

@@ -143,7 +143,8 @@ fn distinct<'a>(model: &'a Model<'_>, bound: &[EndpointId]) -> Distinct<'a> {
     distinct
 }
 
-/// The pods of the target that run: those with an address.
+/// The pods of the target that run, which is those with an address, and the nodes of the target that are subjects of a
+/// policy. What no policy speaks of is left alone on a node, where there is much that is none of a policy's business.
 fn bound_endpoints(model: &Model<'_>, target: &Target) -> Vec<EndpointId> {
     let universe = model.universe();
     let wanted = |endpoint: &Endpoint| {
@@ -154,10 +155,23 @@ fn bound_endpoints(model: &Model<'_>, target: &Target) -> Vec<EndpointId> {
             .node
             .as_deref()
             .is_none_or(|wanted| node.is_some_and(|name| &**name == wanted));
-        !endpoint.host && !endpoint.addresses.is_empty() && here
+        here && if endpoint.host {
+            endpoint.node.is_some()
+        } else {
+            !endpoint.addresses.is_empty()
+        }
+    };
+    let is_subject = |endpoint: &Endpoint, id: EndpointId| {
+        let policy = model.policy_of(id).filter(|_| endpoint.host);
+        policy.is_none_or(|policy| {
+            Direction::BOTH.into_iter().any(|direction| {
+                let enforced = policy.direction(direction);
+                enforced.default_deny || !enforced.rules.is_empty()
+            })
+        })
     };
     let all = universe.endpoints().iter().enumerate();
-    all.filter(|(_, endpoint)| wanted(endpoint))
+    all.filter(|(at, endpoint)| wanted(endpoint) && is_subject(endpoint, EndpointId::at(*at)))
         .map(|(at, _)| EndpointId::at(at))
         .collect()
 }

@@ -21,6 +21,7 @@ pub(crate) fn refuse(model: &Model<'_>, target: &Target) -> Result<(), Vec<Diagn
             diagnostic.help("build without this policy; `check` and `verdicts` do understand it")
         }));
     }
+    refused.extend(nowhere(model));
     refused.extend(lint::open_services(rules));
     refused.extend(lint::conflicts(model));
     if target.pod_ranges.is_empty() {
@@ -52,6 +53,23 @@ pub fn warnings(model: &Model<'_>) -> Vec<Diagnostic> {
     found.collect()
 }
 
+/// Without nodes the tables would fit every node and say nothing about any.
+fn nowhere(model: &Model<'_>) -> Option<Diagnostic> {
+    let rules = model.resolved.rules;
+    let mut of_nodes = rules.iter().filter(|(_, rule)| rule.subject.node);
+    let (id, rule) = of_nodes.next()?;
+    if !model.universe().nodes().is_empty() {
+        return None;
+    }
+    let message = format!(
+        "`{}` selects nodes, but the inventory has none",
+        rules.name(id)
+    );
+    let diagnostic =
+        Diagnostic::new(codes::NOT_SUPPORTED, message).label(rule.origin.subject, "selects nodes");
+    Some(diagnostic.help("add Node objects to the inventory, or build without this policy"))
+}
+
 fn reasons(
     rules: &RuleSet,
     rule: &Rule,
@@ -62,9 +80,8 @@ fn reasons(
             .any(|peer| matches!(rules.peer(*peer), Some(Peer::Fqdn(_)))),
         Peers::Any => false,
     };
-    let (entry, subject) = (rule.origin.span, rule.origin.subject);
+    let entry = rule.origin.span;
     [
-        (rule.subject.node, "selects nodes", subject, "selects nodes"),
         (
             by_name,
             "selects peers by DNS name",

@@ -28,7 +28,7 @@ use policyc_ir::policy::PolicySet;
 use policyc_ir::port::Protocol;
 use policyc_ir::resolve::Resolved;
 use policyc_ir::rule::{Direction, RuleSet};
-use policyc_ir::universe::Universe;
+use policyc_ir::universe::{Endpoint, Universe};
 use policyc_lower::{Image, Target, lower};
 use policyc_syntax::ast::Document;
 use proptest::test_runner::{Config, TestRunner};
@@ -54,6 +54,8 @@ struct Found {
     own_node: usize,
     /// Answers about services.
     services: usize,
+    /// Answers about what nodes themselves may do.
+    nodes: usize,
 }
 
 #[test]
@@ -65,8 +67,6 @@ fn slices_together_equal_the_whole() {
         ..Config::default()
     });
     let ran = runner.run(&generate::case(Language { whole: false }), |mut case| {
-        // Node policies are refused as a whole.
-        case.policies.retain(|text| !text.contains("nodeSelector"));
         // An API server on one node of two makes that node's host different.
         if found.get().whole % 2 == 0 {
             case.cluster.api = Some("172.18.0.3");
@@ -81,7 +81,7 @@ fn slices_together_equal_the_whole() {
     println!("{found:?}");
     assert!(found.answers >= ANSWERS_MIN, "{found:?}");
     assert!(found.api_hosts > 0 && found.own_node > 0, "{found:?}");
-    assert!(found.services > 0, "{found:?}");
+    assert!(found.services > 0 && found.nodes > 0, "{found:?}");
 }
 
 /// Tables, and the universe they are about.
@@ -115,7 +115,22 @@ impl Built {
     fn pods(&self) -> BTreeSet<String> {
         let bound = self.image.endpoints.iter();
         let names = bound.map(|bound| self.universe.endpoint(bound.endpoint).unwrap());
-        names.map(|endpoint| endpoint.name.to_string()).collect()
+        names.map(|endpoint| self.name(endpoint)).collect()
+    }
+
+    /// The name of an endpoint of a bundle for all nodes.
+    fn name(&self, endpoint: &Endpoint) -> String {
+        match endpoint.node {
+            Some(node) if endpoint.host => {
+                format!("node:{}", self.universe.nodes()[node.0 as usize])
+            }
+            _ => endpoint.name.to_string(),
+        }
+    }
+
+    fn find(&self, name: &str) -> EndpointId {
+        let mut endpoints = self.universe.endpoints().iter();
+        EndpointId::at(endpoints.position(|one| self.name(one) == name).unwrap())
     }
 
     /// What a node takes an address for, as the daemon reads the addresses of a bundle.
@@ -141,7 +156,7 @@ impl Built {
         identity: u32,
         (protocol, port): (u8, u16),
     ) -> (u8, u8, u8, u32, String) {
-        let id = self.universe.find(pod).unwrap();
+        let id = self.find(pod);
         let mut bound = self.image.endpoints.iter();
         let bound = bound.find(|bound| bound.endpoint == id).unwrap();
         let table = match direction {
@@ -214,7 +229,7 @@ fn same_answers(
 ) {
     let resolved = Resolved::new(rules, &slice.universe);
     let model = Model::build(&resolved, &case.settings);
-    let subject = slice.universe.find(pod).unwrap();
+    let subject = slice.find(pod);
     let own = Cluster::node_address(usize::from(node == NODES[1]));
     let pods = (0..=case.cluster.pods.len()).map(Cluster::address);
     let nodes = [0, 1].map(Cluster::node_address);
@@ -246,6 +261,7 @@ fn same_answers(
                 found.answers += 1;
                 found.services += usize::from(is_service);
                 found.own_node += usize::from(text == own);
+                found.nodes += usize::from(pod.starts_with("node:"));
             }
         }
     }

@@ -59,7 +59,10 @@ fn lookups_agree_with_the_model() {
     println!("{found:?}");
     assert!(found.lookups >= LOOKUPS_MIN, "{found:?}");
     // What is never drawn is not tested.
-    assert!(found.authenticated > 0 && found.logged > 0, "{found:?}");
+    assert!(
+        found.authenticated > 0 && found.logged > 0 && found.nodes > 0,
+        "{found:?}"
+    );
 }
 
 /// How often each kind of answer was seen.
@@ -70,6 +73,8 @@ struct Found {
     authenticated: usize,
     /// With a text for logs.
     logged: usize,
+    /// About nodes that are subjects of a policy.
+    nodes: usize,
 }
 
 #[test]
@@ -101,10 +106,59 @@ fn missing_pod_ranges_are_an_error() {
 }
 
 #[test]
-fn node_policies_are_refused() {
-    let policy = "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: a}\nspec: {nodeSelector: {}, ingress: [{}]}\n";
-    let fault = lower_one(policy, &[], &target()).unwrap_err();
+fn node_policies_need_nodes() {
+    let fault = lower_one(NODE_POLICY, &[], &target()).unwrap_err();
     assert_eq!(codes(&fault), ["E0290"]);
+    assert!(fault[0].message.contains("the inventory has none"));
+}
+
+/// Every node allows TCP to port 22, some of them also to port 80.
+const NODE_POLICY: &str = "---
+apiVersion: cilium.io/v2
+kind: CiliumClusterwideNetworkPolicy
+metadata: {name: all}
+spec: {nodeSelector: {}, ingress: [{toPorts: [{ports: [{port: \"22\", protocol: TCP}]}]}]}
+";
+
+/// Only nodes that a policy applies to get tables, with the host firewall only, and only those of the target.
+#[test]
+fn nodes_without_policies_are_left_alone() {
+    let one = NODE_POLICY.replace(
+        "nodeSelector: {}",
+        "nodeSelector: {matchLabels: {pool: edge}}",
+    );
+    let none = NODE_POLICY.replace("nodeSelector", "endpointSelector");
+    let nodes = ["edge", "core"].iter().enumerate().map(|(at, pool)| {
+        format!(
+            "---\napiVersion: v1\nkind: Node\nmetadata: {{name: n{at}, labels: {{pool: {pool}}}}}\nspec: {{podCIDR: 10.77.{at}.0/24}}\nstatus: {{addresses: [{{type: InternalIP, address: 192.0.2.{at}}}]}}\n"
+        )
+    });
+    let cluster: String = nodes.collect();
+    let names = |policies: &str, host_firewall| {
+        let settings = Settings {
+            host_firewall,
+            ..Settings::default()
+        };
+        let policies = [policies.to_owned()];
+        build(
+            &policies,
+            cluster.clone(),
+            &settings,
+            target(),
+            |model, target| {
+                let image = lower(model, target).unwrap();
+                assert_eq!(image.hosts(), image.endpoints.len());
+                let endpoints = image.endpoints.iter();
+                let named =
+                    endpoints.map(|bound| model.universe().endpoint(bound.endpoint).unwrap());
+                named.map(|one| one.name.to_string()).collect::<Vec<_>>()
+            },
+        )
+    };
+    assert_eq!(names(NODE_POLICY, true), ["node:n0", "node:n1"]);
+    assert_eq!(names(&one, true), ["node:n0"]);
+    assert!(names(&none, true).is_empty());
+    assert!(names(NODE_POLICY, false).is_empty());
 }
 
 /// Policies that share no page of ports, until the arena or the records are full.
@@ -158,9 +212,7 @@ fn run(share: u32, then: impl Fn(Case)) {
         failure_persistence: None,
         ..Config::default()
     });
-    let ran = runner.run(&generate::case(LANGUAGE), |mut case| {
-        // Node policies are refused as a whole.
-        case.policies.retain(|text| !text.contains("nodeSelector"));
+    let ran = runner.run(&generate::case(LANGUAGE), |case| {
         then(case);
         Ok(())
     });
@@ -268,6 +320,7 @@ fn compare(model: &Model<'_>, target: &Target, found: &mut Found) {
                         let given = answer(&image, table, &flow);
                         assert_eq!(given, wanted(model, &flow), "{flow:?}");
                         found.lookups += 1;
+                        found.nodes += usize::from(bound.host);
                         found.authenticated += usize::from(given.auth != 0);
                         found.logged += usize::from(!given.log.is_empty());
                     }

@@ -8,7 +8,7 @@ use policy_bundle::Bundle;
 use policyc_diag::Diagnostic;
 use policyc_ir::IdentityId;
 
-use crate::{Sources, fault, services};
+use crate::{Sources, fault, hosts, services};
 
 /// What the bundle's lists say otherwise than the sources: pods, identities, rules and nodes.
 pub(crate) fn faults(bundle: &Bundle<'_>, sources: &Sources<'_>) -> Vec<Diagnostic> {
@@ -44,6 +44,7 @@ pub(crate) fn faults(bundle: &Bundle<'_>, sources: &Sources<'_>) -> Vec<Diagnost
             found.push(fault(&format!("pod `{name}` is missing from the bundle")));
         }
     }
+    found.extend(hosts::faults(bundle, sources));
     found
 }
 

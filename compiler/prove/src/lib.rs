@@ -20,6 +20,8 @@ mod decide;
 mod decode;
 /// Pods of the bundle and of the inventory.
 mod endpoints;
+/// Nodes that policies of their own apply to.
+mod hosts;
 /// What applies to an endpoint, and whom each rule matches.
 mod rules;
 /// What tables say about services.
@@ -97,7 +99,7 @@ pub fn prove(bundle: &Bundle<'_>, sources: &Sources<'_>) -> Result<Proof, Vec<Di
     let (found, regions) = addresses::compare(bundle, sources);
     faults.extend(found);
     proof.regions = regions;
-    proof.endpoints = bundle.endpoints().len() as u64;
+    proof.endpoints = (bundle.endpoints().len() + bundle.hosts().len()) as u64;
     if faults.is_empty() {
         Ok(proof)
     } else {
@@ -113,7 +115,7 @@ fn unprovable(rules: &RuleSet) -> Vec<Diagnostic> {
         .any(|peer| matches!(peer, Peer::Fqdn(_)));
     let mut found = Vec::new();
     for (id, rule) in rules.iter() {
-        if rule.subject.node || rule.l7.is_some() || by_name {
+        if rule.l7.is_some() || by_name {
             let message = format!("`{}` says more than tables can hold", rules.name(id));
             found.push(fault(&message));
         }

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use crate::decide::{Applied, Wanted, decide};
 use crate::decode::{self, Rows};
 use crate::rules::{self, Matches, Stance};
-use crate::{Proof, Sources, fault, services, solve, terms};
+use crate::{Proof, Sources, fault, hosts, services, solve, terms};
 
 /// A table and what it must say.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,18 +158,19 @@ pub(crate) struct Users<'a> {
 fn tables<'a>(bundle: &Bundle<'a>, sources: &Sources<'_>) -> BTreeMap<Table, Users<'a>> {
     let universe = sources.universe;
     let known = |name: &str| universe.find(name).and_then(|id| universe.endpoint(id));
-    let endpoints: Vec<(_, &Endpoint)> = bundle
+    let pods = bundle
         .endpoints()
-        .filter_map(|endpoint| Some((endpoint, known(endpoint.name)?)))
-        .collect();
-    let selecting = rules::selecting(sources.rules, endpoints.iter().map(|(_, known)| *known));
+        .filter_map(|pod| Some((pod.name, [pod.ingress, pod.egress], known(pod.name)?)));
+    let nodes = bundle.hosts().filter_map(|host| {
+        let known = hosts::endpoint(universe, host.node)?;
+        Some((host.name, [host.ingress, host.egress], known))
+    });
+    let endpoints: Vec<(_, _, &Endpoint)> = pods.chain(nodes).collect();
+    let selecting = rules::selecting(sources.rules, endpoints.iter().map(|(_, _, known)| *known));
     let mut tables = BTreeMap::new();
-    for (endpoint, known) in endpoints {
+    for (name, images, known) in endpoints {
         let own = selecting.get(&known.labels).map_or(&[][..], Vec::as_slice);
-        for (direction, image) in [
-            (Direction::Ingress, endpoint.ingress),
-            (Direction::Egress, endpoint.egress),
-        ] {
+        for (direction, image) in Direction::BOTH.into_iter().zip(images) {
             let (stance, ids) =
                 rules::in_force(sources.rules, sources.settings, known, own, direction);
             let names = direction == Direction::Ingress && rules::names_ports(sources.rules, &ids);
@@ -185,7 +186,7 @@ fn tables<'a>(bundle: &Bundle<'a>, sources: &Sources<'_>) -> BTreeMap<Table, Use
                 rules: ids,
             };
             let users = tables.entry(table).or_insert_with(|| Users {
-                subject: endpoint.name,
+                subject: name,
                 nodes: Nodes::new(),
             });
             users.nodes.insert(known.node);

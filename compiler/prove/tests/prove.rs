@@ -16,6 +16,7 @@ mod shop;
 use policy_abi::arena::record;
 use policy_bundle::write;
 use policy_bundle::{Bundle, Trust};
+use policyc_ir::settings::Settings;
 use policyc_prove::Proof;
 use policyc_prove::certificate::{self, Standing};
 use proptest::test_runner::{Config, TestRunner};
@@ -32,11 +33,11 @@ fn random_bundles_are_proved() {
         ..Config::default()
     });
     let proved = std::cell::Cell::new(0);
-    let ran = runner.run(&generate::case(language), |mut case| {
-        // Node policies are refused as a whole.
-        case.policies.retain(|text| !text.contains("nodeSelector"));
+    let hosts = std::cell::Cell::new(0);
+    let ran = runner.run(&generate::case(language), |case| {
         let built = Built::new(&case.policies, &case.cluster.yaml(), case.settings);
         if let Some(contents) = built.contents() {
+            hosts.set(hosts.get() + contents.hosts.len());
             let proof = built.prove(&contents).unwrap();
             assert_eq!(proof.solved, proof.tables);
             proved.set(proved.get() + proof.comparisons);
@@ -47,6 +48,7 @@ fn random_bundles_are_proved() {
         panic!("{failure}");
     }
     assert!(proved.get() > 8_000, "only {}", proved.get());
+    assert!(hosts.get() > 0, "no policy applied to a node");
 }
 
 #[test]
@@ -255,6 +257,46 @@ fn damaged_lists_are_found() {
     let mut host = contents;
     host.host_identity = 2;
     assert!(built.prove(&host).unwrap_err()[0].contains("the host's"));
+}
+
+#[test]
+fn damaged_nodes_are_found() {
+    let policy = "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: nodes}\nspec: {nodeSelector: {matchLabels: {pool: edge}}, ingress: [{fromEntities: [cluster]}]}\n";
+    let cluster = shop::CLUSTER.replace("name: n2}", "name: n2, labels: {pool: edge}}");
+    let settings = Settings {
+        host_firewall: true,
+        ..shop::settings()
+    };
+    let built = Built::new(&[policy.to_owned()], &cluster, settings);
+    let contents = built.contents().unwrap();
+    assert_eq!(
+        contents
+            .hosts
+            .iter()
+            .map(|host| host.node)
+            .collect::<Vec<_>>(),
+        [1]
+    );
+    let proof = built.prove(&contents).unwrap();
+    assert_eq!(proof.endpoints, 4);
+    let damages: [(&str, Damage); 4] = [
+        ("gress of `n2`", |it| {
+            let host = &mut it.hosts[0];
+            std::mem::swap(&mut host.egress, &mut host.ingress);
+        }),
+        ("node `n2` is missing", |it| it.hosts.clear()),
+        ("no policy applies to node `n1`", |it| it.hosts[0].node = 0),
+        ("node `n2` has identity 6", |it| it.hosts[0].identity = 6),
+    ];
+    for (wanted, damage) in damages {
+        let mut damaged = contents.clone();
+        damage(&mut damaged);
+        let faults = built.prove(&damaged).unwrap_err();
+        assert!(
+            faults.iter().any(|fault| fault.contains(wanted)),
+            "{wanted}: {faults:?}"
+        );
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@
 pub struct Key {
     /// The peer's address in network order; IPv4 in the first four bytes.
     pub remote: [u8; 16],
-    /// Interface index of the endpoint.
+    /// Interface index of the endpoint; 0 for the node, whose connections may come by one device and go by another.
     pub ifindex: u32,
     /// Port on the endpoint's side, or the ICMP echo identifier; host order.
     pub local_port: u16,
@@ -40,7 +40,8 @@ pub struct Entry {
     pub egress_generation: u32,
     /// The same for the direction opened by the peer.
     pub ingress_generation: u32,
-    /// Record that decided for the direction opened by the endpoint, under that generation.
+    /// Record that decided for the direction opened by the endpoint, under that generation; with [`BY_NODE`] and
+    /// [`PASSING`].
     pub egress_record: u16,
     /// The same for the direction opened by the peer.
     pub ingress_record: u16,
@@ -50,11 +51,20 @@ pub struct Entry {
     pub pad: u16,
 }
 
+/// Beside a record: it is the node's, of whose policy and audit mode it speaks.
+pub const BY_NODE: u32 = 1 << 15;
+/// Beside a record: the connection is none of the node's own, though it may bear its address, so that the node's policy
+/// was not asked. At a device of the node's nothing was asked at all, and nothing needs to be.
+pub const PASSING: u32 = 1 << 14;
+/// The record without what is beside it.
+pub const RECORD: u32 = PASSING - 1;
+const _: () = assert!(crate::reason::RECORDS_COUNTED == PASSING);
+
 /// Key of a fragmented packet.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FragmentKey {
-    /// Interface index of the endpoint.
+    /// Interface index of the endpoint; 0 for the node.
     pub ifindex: u32,
     /// IP identification (32 bits in IPv6).
     pub id: u32,

@@ -2,6 +2,9 @@
 //!
 //! The table is open-addressed with linear probing and lives at the end of the arena, so that endpoints, their
 //! images and their identities always come from the same generation.
+//!
+//! A node that policies of its own apply to has a slot, too, under [`NODE`] in place of an interface. Its addresses are
+//! those that the ipcache has under the slot's identity.
 
 use crate::arena::{ENDPOINT_SLOTS, ENDPOINTS_AT, Read};
 
@@ -26,6 +29,11 @@ pub const IDENTITY: u32 = 20;
 pub const INDEX: u32 = 24;
 /// Offset of: the endpoint's IPv6 address, in network order, 16 bytes.
 pub const IPV6: u32 = 32;
+
+/// In place of an interface index: the node. No interface has it.
+pub const NODE: u32 = i32::MAX as u32;
+/// Added to the index of the node in the bundle, to tell it from the index of a pod.
+pub const NODE_INDEX: u32 = 1 << 31;
 
 /// Flag: the IPv4 address is set.
 pub const HAS_IPV4: u32 = 1;

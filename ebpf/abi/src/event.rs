@@ -17,6 +17,8 @@ pub const NO_IDENTITY: u32 = u32::MAX;
 pub const KNOWN_ADDRESSES: u8 = 1;
 /// Part of an event that is known: ports.
 pub const KNOWN_PORTS: u8 = 2;
+/// Beside them: the node's policy decided about a packet between a pod and its node.
+pub const BY_NODE: u8 = 4;
 
 /// A packet that was dropped, or that opened a connection.
 #[repr(C)]
@@ -32,7 +34,8 @@ pub struct Event {
     pub remote: [u8; 16],
     /// Interface index of the endpoint.
     pub ifindex: u32,
-    /// The endpoint's index in the bundle, meaningless without an endpoint.
+    /// The endpoint's index in the bundle, with [`crate::endpoint::NODE_INDEX`] for a node; meaningless without an
+    /// endpoint.
     pub endpoint: u32,
     /// Identity index of the peer, [`NO_IDENTITY`] if it was not looked up.
     pub identity: u32,
@@ -62,7 +65,7 @@ pub struct Event {
     pub icmp_type: u8,
     /// TCP flags.
     pub tcp_flags: u8,
-    /// Which parts are known: [`KNOWN_ADDRESSES`], [`KNOWN_PORTS`].
+    /// Which parts are known: [`KNOWN_ADDRESSES`], [`KNOWN_PORTS`]; and [`BY_NODE`].
     pub known: u8,
 }
 

@@ -42,6 +42,8 @@ pub enum Reason {
     MixedService = 17,
     /// Dropped: to a service that has no backend at this port, as far as the bundle knows.
     NoBackend = 18,
+    /// Passed: at a device of the node's, but no business of the node's policy. It is forwarded, or the node has none.
+    Unjudged = 19,
 }
 
 impl Reason {
@@ -68,6 +70,7 @@ impl Reason {
             16 => Self::Audited,
             17 => Self::MixedService,
             18 => Self::NoBackend,
+            19 => Self::Unjudged,
             _ => return None,
         })
     }
@@ -77,7 +80,7 @@ impl Reason {
     pub const fn passes(self) -> bool {
         matches!(
             self,
-            Self::Allowed | Self::Reply | Self::Essential | Self::Audited
+            Self::Allowed | Self::Reply | Self::Essential | Self::Audited | Self::Unjudged
         )
     }
 
@@ -96,7 +99,7 @@ impl Reason {
 }
 
 /// Number of reasons, the length of the counters per reason.
-pub const COUNT: u32 = 19;
+pub const COUNT: u32 = 20;
 
 /// All reasons in order, with the names shown to people.
 pub const ALL: [(Reason, &str); COUNT as usize] = [
@@ -119,6 +122,7 @@ pub const ALL: [(Reason, &str); COUNT as usize] = [
     (Reason::Audited, "audited"),
     (Reason::MixedService, "mixed-service"),
     (Reason::NoBackend, "no-backend"),
+    (Reason::Unjudged, "unjudged"),
 ];
 
 /// A per-CPU counter.

@@ -2,13 +2,12 @@
 //! Connections: who opened them, until when they are known, and what is a reply.
 
 use policy_abi::conntrack::{
-    Entry, Key, OTHER_LIFETIME, TCP_CLOSING_LIFETIME, TCP_LIFETIME, TCP_SYN_LIFETIME,
+    Entry, Key, OTHER_LIFETIME, PASSING, TCP_CLOSING_LIFETIME, TCP_LIFETIME, TCP_SYN_LIFETIME,
 };
 use policy_abi::proto;
 use policy_abi::reason::Reason;
 
 use crate::network::Network;
-use crate::sys::Frame;
 use crate::transport::{ACK, FIN, RST, SYN, Transport, echo_request_of};
 use crate::{Direction, maps};
 
@@ -21,11 +20,11 @@ pub(crate) struct Connection {
     pub(crate) local: [u8; 16],
 }
 
-/// Completes the key of a connection, whose addresses are there already.
+/// Completes the key of a connection, whose addresses are there already. `scope` is the endpoint's interface.
 #[inline(always)]
 pub(crate) fn complete(
     key: &mut Key,
-    frame: &Frame<'_>,
+    scope: u32,
     network: &Network,
     transport: &Transport,
     direction: Direction,
@@ -36,7 +35,7 @@ pub(crate) fn complete(
         (true, false) => (0, transport.source),
         (false, _) => (transport.source, transport.destination),
     };
-    key.ifindex = frame.ifindex();
+    key.ifindex = scope;
     key.local_port = if is_egress {
         source_port
     } else {
@@ -105,11 +104,45 @@ pub(crate) fn is_current(entry: &Entry, opener: Direction, generation: u64) -> b
 /// lead to it.
 #[inline(always)]
 pub(crate) fn decided(entry: &Entry, opener: Direction, generation: u64) -> Option<u32> {
-    let record = match opener {
+    is_current(entry, opener, generation).then_some(record_of(entry, opener))
+}
+
+/// The record that decided when `opener` was last allowed, whenever that was, with what is beside it.
+#[inline(always)]
+pub(crate) fn record_of(entry: &Entry, opener: Direction) -> u32 {
+    u32::from(match opener {
         Direction::Egress => entry.egress_record,
         Direction::Ingress => entry.ingress_record,
+    })
+}
+
+/// Whether the direction `opener` was allowed without the node's policy being asked.
+#[inline(always)]
+pub(crate) fn is_passing(entry: &Entry, opener: Direction) -> bool {
+    record_of(entry, opener) & PASSING != 0
+}
+
+/// Keeps what is known of a connection for longer, and changes nothing about who has allowed it.
+#[inline(always)]
+pub(crate) fn prolong(
+    entry: &mut Entry,
+    transport: &Transport,
+    direction: Direction,
+    opener: Direction,
+    now: u64,
+) {
+    let generation = match opener {
+        Direction::Egress => entry.egress_generation,
+        Direction::Ingress => entry.ingress_generation,
     };
-    is_current(entry, opener, generation).then_some(u32::from(record))
+    let sighting = Sighting {
+        direction,
+        opener,
+        generation: u64::from(generation),
+        record: record_of(entry, opener),
+        now,
+    };
+    refresh(entry, transport, &sighting);
 }
 
 /// Forgets that `opener` opened a connection.

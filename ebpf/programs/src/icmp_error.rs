@@ -62,7 +62,8 @@ pub(crate) fn is_related(
     if network.part != Part::Whole || !is_error(transport) {
         return false;
     }
-    if find_quoted(frame, network, connection, quoted, direction).is_none() {
+    let scope = generation.scope;
+    if find_quoted(frame, network, connection, quoted, direction, scope).is_none() {
         return false;
     }
     sys::connection(&quoted.key).is_some_and(|entry| {
@@ -74,7 +75,8 @@ pub(crate) fn is_related(
 #[inline(always)]
 fn is_allowed(entry: &Entry, opener: Direction, generation: &Generation) -> bool {
     conntrack::is_open(entry, opener, generation.now)
-        && conntrack::is_current(entry, opener, generation.number)
+        && (conntrack::is_current(entry, opener, generation.number)
+            || generation.is_passing(entry, opener))
 }
 
 /// Fills in where the connection of the quoted packet is known, if this pod can have been part of it.
@@ -87,6 +89,7 @@ fn find_quoted(
     connection: &Connection,
     about: &mut Connection,
     direction: Direction,
+    scope: u32,
 ) -> Option<()> {
     let at = network.at + ICMP_HEADER;
     let is_egress = direction == Direction::Egress;
@@ -110,7 +113,7 @@ fn find_quoted(
         destination_port
     };
     let key = &mut about.key;
-    key.ifindex = frame.ifindex();
+    key.ifindex = scope;
     key.local_port = if is_egress {
         destination_port
     } else {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-//! The datapath: two tc classifiers on the host side of each pod's veth.
+//! The datapath: two tc classifiers on the host side of each pod's veth, and two on the node's own devices.
 //!
 //! `from_pod` stands where the pod's packets enter the host, `to_pod` where packets leave for the pod. Both judge
 //! a packet the same way, only "local" and "remote" change places.
+//!
+//! `to_node` and `from_node` stand at the devices by which the node is reached. They judge what is the node's own and let
+//! pass what is only forwarded: that is judged at the pods. They are there only if a policy applies to the node.
 //!
 //! **Invariants.** A packet reads the generation in force once and uses its tables throughout. Whatever is not
 //! understood is dropped. A packet that passes returns "next", so that other programs on the interface still run.
@@ -13,6 +16,8 @@
 mod conntrack;
 /// Counting packets per record and per reason.
 mod counters;
+/// What is the node's own at its devices.
+mod device;
 /// Reporting new connections and drops.
 mod events;
 /// ICMP errors that belong to a known connection.
@@ -29,16 +34,18 @@ mod reject;
 mod sys;
 /// From bytes to ports: TCP, UDP, SCTP, ICMP, and the fragments that follow a first.
 mod transport;
+/// What the tables say about a packet.
+mod verdict;
 
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 
-/// Which way a packet goes, seen from the pod.
+/// Which way a packet goes, seen from the pod or node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// To the pod.
+    /// To the pod or node.
     Ingress,
-    /// From the pod.
+    /// From the pod or node.
     Egress,
 }
 
@@ -53,14 +60,39 @@ impl Direction {
     }
 }
 
+/// Where a program stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At the host's end of a pod's veth.
+    Pod,
+    /// At a device by which the node is reached.
+    Device,
+}
+
 /// Judges packets that leave a pod; attach to the ingress side of the host's interface.
 #[classifier]
 pub(crate) fn from_pod(context: TcContext) -> i32 {
-    policy::run(&sys::Frame::new(&context), Direction::Egress)
+    policy::run(&sys::Frame::new(&context), Direction::Egress, Place::Pod)
 }
 
 /// Judges packets that go to a pod; attach to the egress side of the host's interface.
 #[classifier]
 pub(crate) fn to_pod(context: TcContext) -> i32 {
-    policy::run(&sys::Frame::new(&context), Direction::Ingress)
+    policy::run(&sys::Frame::new(&context), Direction::Ingress, Place::Pod)
+}
+
+/// Judges packets that go to the node; attach to the ingress side of its device.
+#[classifier]
+pub(crate) fn to_node(context: TcContext) -> i32 {
+    policy::run(
+        &sys::Frame::new(&context),
+        Direction::Ingress,
+        Place::Device,
+    )
+}
+
+/// Judges packets that the node sends; attach to the egress side of its device.
+#[classifier]
+pub(crate) fn from_node(context: TcContext) -> i32 {
+    policy::run(&sys::Frame::new(&context), Direction::Egress, Place::Device)
 }

@@ -5,9 +5,9 @@ use policy_abi::ipcache::{V4, V6};
 use policy_abi::proto;
 use policy_abi::reason::Reason;
 
-use crate::Direction;
 use crate::conntrack::Connection;
 use crate::sys::Frame;
+use crate::{Direction, Place};
 
 /// Bytes of the Ethernet header.
 pub(crate) const ETHERNET: u32 = 14;
@@ -58,10 +58,27 @@ pub(crate) struct Network {
     pub(crate) hop_limit: u8,
 }
 
+/// Whether a packet's EtherType is one that the kernel's own network layer never gets: bridges, authentication at a
+/// port, aggregation of links and neighbours' names. What comes without a type is of the same kind.
+#[inline(always)]
+pub(crate) fn is_of_link(frame: &Frame<'_>) -> bool {
+    matches!(frame.ethertype(), 0x0004 | 0x8809 | 0x888e | 0x88cc)
+}
+
+/// Whether a packet carries a VLAN tag among its bytes.
+#[inline(always)]
+pub(crate) fn has_inner_tag(frame: &Frame<'_>) -> bool {
+    matches!(frame.ethertype(), 0x8100 | 0x88a8)
+}
+
 /// Whether a packet is ARP, which is none of a policy's business.
 #[inline(always)]
-pub(crate) fn is_arp(frame: &Frame<'_>) -> bool {
-    !frame.is_tagged() && frame.ethertype() == ETHERTYPE_ARP
+pub(crate) fn is_arp(frame: &Frame<'_>, place: Place) -> bool {
+    let is_tagged = match place {
+        Place::Pod => frame.is_tagged(),
+        Place::Device => frame.is_of_vlan(),
+    };
+    !is_tagged && frame.ethertype() == ETHERTYPE_ARP
 }
 
 /// Reads the network header.
@@ -70,9 +87,11 @@ pub(crate) fn parse(
     frame: &Frame<'_>,
     connection: &mut Connection,
     direction: Direction,
+    place: Place,
 ) -> Result<Network, Reason> {
-    // A pod's interface has no VLANs; a tag would only serve to slip past somebody.
-    if frame.is_tagged() {
+    // A pod's interface has no VLANs; a tag would only serve to slip past somebody. At a device, what is for a VLAN has
+    // been passed over, and other tags count as none.
+    if place == Place::Pod && frame.is_tagged() {
         return Err(Reason::UnknownL3);
     }
     match frame.ethertype() {
@@ -123,6 +142,9 @@ fn parse_ipv4(
     direction: Direction,
 ) -> Result<Network, Reason> {
     let header: [u8; IPV4_HEADER as usize] = frame.bytes(ETHERNET).ok_or(Reason::Malformed)?;
+    let (source, destination) = ends(connection, direction);
+    *source = widen([header[12], header[13], header[14], header[15]]);
+    *destination = widen([header[16], header[17], header[18], header[19]]);
     let length = u32::from(u16::from_be_bytes([header[2], header[3]]));
     let header_length = u32::from(header[0] & 0x0f) * 4;
     let end = end_of(frame, length, length != 0)?;
@@ -131,9 +153,6 @@ fn parse_ipv4(
         return Err(Reason::Malformed);
     }
     let fragment = u16::from_be_bytes([header[6], header[7]]);
-    let (source, destination) = ends(connection, direction);
-    *source = widen([header[12], header[13], header[14], header[15]]);
-    *destination = widen([header[16], header[17], header[18], header[19]]);
     Ok(Network {
         at,
         end,

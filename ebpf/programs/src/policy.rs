@@ -2,33 +2,35 @@
 //! The order of the checks that a packet goes through.
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
-use aya_ebpf::maps::lpm_trie;
-use policy_abi::arena::{self, Read, header, record};
-use policy_abi::conntrack::Entry;
+use policy_abi::arena::{Read, header};
+use policy_abi::conntrack::{Entry, PASSING, RECORD};
 use policy_abi::event::{KNOWN_ADDRESSES, KNOWN_PORTS};
-use policy_abi::ipcache::{HostKey, PREFIX_BASE, PrefixKey, V4, V6};
+use policy_abi::ipcache::{V4, V6};
 use policy_abi::reason::Reason;
-use policy_abi::{endpoint, lookup, proto};
+use policy_abi::{endpoint, proto};
 
 use crate::conntrack::{Connection, Sighting};
 use crate::network::{Network, Part};
 use crate::sys::{self, Findings, Frame, Scratch, Tables};
 use crate::transport::Transport;
-use crate::{Direction, conntrack, counters, events, icmp_error, maps, network, reject, transport};
+use crate::{
+    Direction, Place, conntrack, counters, device, events, icmp_error, network, reject, transport,
+    verdict,
+};
 
 /// Hop limit of neighbour discovery: proof that the packet has not been forwarded.
 const UNFORWARDED: u8 = 255;
 
 /// Judges a packet, counts it, and says what the kernel shall do with it.
 #[inline(always)]
-pub(crate) fn run(frame: &Frame<'_>, direction: Direction) -> i32 {
-    let (Ok(reason) | Err(reason)) = judge(frame, direction);
+pub(crate) fn run(frame: &Frame<'_>, direction: Direction, place: Place) -> i32 {
+    let (Ok(reason) | Err(reason)) = judge(frame, direction, place);
     counters::count_reason(frame, direction, reason);
     // "Unspecified" is also what "next" is called for tcx.
     if reason.passes() {
         return TC_ACT_UNSPEC;
     }
-    if is_answered(reason) && direction == Direction::Egress {
+    if is_answered(reason) && direction == Direction::Egress && place == Place::Pod {
         reject::answer(frame).unwrap_or(TC_ACT_SHOT)
     } else {
         TC_ACT_SHOT
@@ -55,17 +57,27 @@ pub(crate) struct Generation {
     pub(crate) tables: Tables,
     /// Byte offset of the endpoint.
     pub(crate) endpoint: u32,
+    /// Where the program stands.
+    pub(crate) place: Place,
+    /// Interface that the endpoint's connections are known by.
+    pub(crate) scope: u32,
 }
 
 impl Generation {
+    /// Whether a connection goes on whatever the policy says: at a device, one that is only forwarded.
     #[inline(always)]
-    fn slot(&self) -> u32 {
+    pub(crate) fn is_passing(&self, entry: &Entry, opener: Direction) -> bool {
+        self.place == Place::Device && conntrack::is_passing(entry, opener)
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot(&self) -> u32 {
         (self.number & 1) as u32
     }
 
     /// Image that judges packets going in `direction`.
     #[inline(always)]
-    fn image(&self, direction: Direction) -> u32 {
+    pub(crate) fn image(&self, direction: Direction) -> u32 {
         self.tables.u32(match direction {
             Direction::Ingress => self.endpoint + endpoint::INGRESS,
             Direction::Egress => self.endpoint + endpoint::EGRESS,
@@ -75,14 +87,17 @@ impl Generation {
 
 /// `Err` and `Ok` both carry the reason; `Err` only ends the checks early.
 #[inline(always)]
-fn judge(frame: &Frame<'_>, direction: Direction) -> Result<Reason, Reason> {
-    if network::is_arp(frame) {
+fn judge(frame: &Frame<'_>, direction: Direction, place: Place) -> Result<Reason, Reason> {
+    if network::is_arp(frame, place) {
         return Ok(Reason::Essential);
+    }
+    if place == Place::Device && device::is_beside(frame, direction) {
+        return Ok(Reason::Unjudged);
     }
     // An array map of one entry has it.
     let scratch = sys::scratch().ok_or(Reason::InvalidTables)?;
     scratch.findings = Findings::NONE;
-    let generation = generation(frame, scratch)?;
+    let generation = generation(frame, scratch, place)?;
     let (Ok(reason) | Err(reason)) = judge_packet(frame, &generation, scratch, direction);
     if !reason.passes() || scratch.findings.is_new != 0 {
         events::report(frame, scratch, &generation, direction, reason);
@@ -91,25 +106,33 @@ fn judge(frame: &Frame<'_>, direction: Direction) -> Result<Reason, Reason> {
 }
 
 #[inline(always)]
-fn generation(frame: &Frame<'_>, scratch: &mut Scratch) -> Result<Generation, Reason> {
+fn generation(
+    frame: &Frame<'_>,
+    scratch: &mut Scratch,
+    place: Place,
+) -> Result<Generation, Reason> {
     let (number, tick) = sys::in_force().ok_or(Reason::NoGeneration)?;
     // Without a clock, connections would be known for ever.
     if number == 0 || tick == 0 {
         return Err(Reason::NoGeneration);
     }
     let tables = Tables::of_slot((number & 1) as u32).ok_or(Reason::NoGeneration)?;
-    let endpoint = sys::settle(
-        &mut scratch.endpoint,
-        endpoint::find(&tables, frame.ifindex()),
-    );
+    // A node that no policy applies to has no slot, and nothing of it is judged.
+    let (scope, sought, otherwise) = match place {
+        Place::Pod => (frame.ifindex(), frame.ifindex(), Reason::NoEndpoint),
+        Place::Device => (0, endpoint::NODE, Reason::Unjudged),
+    };
+    let endpoint = sys::settle(&mut scratch.endpoint, endpoint::find(&tables, sought));
     if endpoint == 0 {
-        return Err(Reason::NoEndpoint);
+        return Err(otherwise);
     }
     Ok(Generation {
         number,
         now: sys::ticks().wrapping_mul(tick),
         tables,
         endpoint,
+        place,
+        scope,
     })
 }
 
@@ -121,19 +144,38 @@ fn judge_packet(
     scratch: &mut Scratch,
     direction: Direction,
 ) -> Result<Reason, Reason> {
-    let network = network::parse(frame, &mut scratch.connection, direction)?;
+    let place = generation.place;
+    if place == Place::Device {
+        // What is not read is no address of the node's.
+        scratch.connection.local = [0; 16];
+    }
+    let network = network::parse(frame, &mut scratch.connection, direction, place);
+    if place == Place::Device {
+        device::admit(frame, generation, scratch)?;
+        // What is forwarded bears the node's address when it is masqueraded.
+        if direction == Direction::Egress && frame.came_by() != 0 {
+            return device::let_pass(frame, generation, scratch, network);
+        }
+    }
+    let network = network?;
     let network = sys::settle(&mut scratch.network, network);
     scratch.findings.known = KNOWN_ADDRESSES;
     let transport = transport::parse(frame, &network)?;
     let transport = sys::settle(&mut scratch.transport, transport);
-    let is_discovery = is_discovery(&network, &transport);
-    check_address(
-        generation,
-        &network,
-        &scratch.connection,
-        direction,
-        is_discovery,
-    )?;
+    // A node need not heed neighbours that know better ways.
+    let is_redirect = place == Place::Device && transport.destination == 137;
+    let is_discovery = is_discovery(&network, &transport) && !is_redirect;
+    if place == Place::Pod {
+        check_address(
+            generation,
+            &network,
+            &scratch.connection,
+            direction,
+            is_discovery,
+        )?;
+    } else if device::is_essential(&network, &transport, &scratch.connection, direction) {
+        return Ok(Reason::Essential);
+    }
     // A pod's own may not go beyond the link, or it would be a way around the policy.
     if is_discovery
         && (direction == Direction::Ingress || is_on_link(&scratch.connection.key.remote))
@@ -145,8 +187,14 @@ fn judge_packet(
         fragment,
         ..
     } = scratch;
-    let transport =
-        transport::join_fragments(frame, &network, transport, connection, fragment, direction)?;
+    let transport = transport::join_fragments(
+        generation.scope,
+        &network,
+        transport,
+        connection,
+        fragment,
+        direction,
+    )?;
     let transport = sys::settle(&mut scratch.transport, transport);
     scratch.findings.known = KNOWN_ADDRESSES | KNOWN_PORTS;
     let packet = Packet {
@@ -171,7 +219,7 @@ fn is_discovery(network: &Network, transport: &Transport) -> bool {
 
 /// Whether an IPv6 address is of the link itself: `fe80::/10` or `ff02::/16`.
 #[inline(always)]
-fn is_on_link(address: &[u8; 16]) -> bool {
+pub(crate) fn is_on_link(address: &[u8; 16]) -> bool {
     (address[0] == 0xfe && address[1] & 0xc0 == 0x80) || (address[0] == 0xff && address[1] == 0x02)
 }
 
@@ -215,15 +263,23 @@ fn is_own(generation: &Generation, family: u8, address: &[u8; 16]) -> bool {
 }
 
 /// A packet that has been read and belongs to the pod.
-struct Packet<'run> {
-    frame: &'run Frame<'run>,
-    generation: Generation,
-    network: Network,
-    transport: Transport,
-    direction: Direction,
+pub(crate) struct Packet<'run> {
+    pub(crate) frame: &'run Frame<'run>,
+    pub(crate) generation: Generation,
+    pub(crate) network: Network,
+    pub(crate) transport: Transport,
+    pub(crate) direction: Direction,
 }
 
 impl Packet<'_> {
+    /// Whether the packet is one to a pod that this node only forwards, so that the node's policy has no say.
+    #[inline(always)]
+    fn is_passing(&self) -> bool {
+        self.generation.place == Place::Pod
+            && self.direction == Direction::Ingress
+            && self.frame.came_by() != 0
+    }
+
     /// What the packet tells about its connection, opened by `opener` and allowed by a record.
     #[inline(always)]
     fn sighting(&self, opener: Direction, record: u32) -> Sighting {
@@ -267,7 +323,8 @@ fn judge_protocol(packet: &Packet<'_>, scratch: &mut Scratch) -> Result<Reason, 
     {
         return Ok(Reason::Essential);
     }
-    conntrack::complete(&mut connection.key, frame, network, transport, *direction);
+    let scope = generation.scope;
+    conntrack::complete(&mut connection.key, scope, network, transport, *direction);
     judge_connection(packet, scratch)
 }
 
@@ -317,9 +374,13 @@ fn confirm(
     if record.is_some() {
         return record;
     }
+    if packet.generation.is_passing(entry, opener) {
+        return Some(conntrack::record_of(entry, opener));
+    }
     let port = conntrack::port_of_opening(&packet.transport);
-    let verdict = ask(packet, scratch, opener, port);
-    let reason = reason(packet, scratch, verdict);
+    let is_passing = conntrack::is_passing(entry, opener);
+    let verdict = verdict::ask(packet, scratch, opener, port, is_passing);
+    let reason = verdict::reason(packet, scratch, verdict);
     reason.passes().then_some(verdict.record)
 }
 
@@ -345,15 +406,22 @@ fn judge_forward(
     let decided = entry
         .as_deref()
         .filter(|_| can_open)
-        .and_then(|entry| conntrack::decided(entry, *direction, generation.number));
+        .and_then(|entry| conntrack::decided(entry, *direction, generation.number))
+        // What was not asked about somebody else's packet has to be asked about the node's own.
+        .filter(|record| (record & PASSING != 0) == packet.is_passing());
     let (record, reason) = match decided {
         // It may be one that says no, of a pod in audit mode.
-        Some(record) => (record, said(packet, scratch, record)),
+        Some(record) => (record, verdict::said(packet, scratch, record)),
         None => {
-            let verdict = ask(packet, scratch, *direction, transport.destination);
-            (verdict.record, reason(packet, scratch, verdict))
+            let (port, is_passing) = (transport.destination, packet.is_passing());
+            let verdict = verdict::ask(packet, scratch, *direction, port, is_passing);
+            let reason = verdict::reason(packet, scratch, verdict);
+            (verdict.record, reason)
         }
     };
+    if reason == Reason::Spoofed {
+        return Err(reason);
+    }
     let record = if reason == Reason::InvalidTables {
         0
     } else {
@@ -361,10 +429,12 @@ fn judge_forward(
     };
     if (!reason.passes() || reason == Reason::Audited) && conntrack::can_continue(transport) {
         let opener = direction.reversed();
-        let answered = ask(packet, scratch, opener, conntrack::port_of_opening(transport));
-        if answered.passes && is_record(&generation.tables, answered.record) {
-            scratch.findings.record = answered.record;
-            return remember(packet, scratch, entry, opener, answered.record).map(|()| Reason::Reply);
+        let port = conntrack::port_of_opening(transport);
+        let answered = verdict::ask(packet, scratch, opener, port, false);
+        if verdict::allows(&generation.tables, answered) {
+            let record = answered.record;
+            scratch.findings.record = record & RECORD;
+            return remember(packet, scratch, entry, opener, record).map(|()| Reason::Reply);
         }
     }
     counters::count_record(frame, generation.slot(), record);
@@ -393,105 +463,4 @@ fn remember(
     let is_new = conntrack::open(known, &connection.key, fresh, &packet.transport, &sighting)?;
     findings.is_new = u8::from(is_new);
     Ok(())
-}
-
-/// Whether there is such a record.
-#[inline(always)]
-fn is_record(tables: &Tables, record: u32) -> bool {
-    record != 0 && record < tables.u32(header::RECORDS)
-}
-
-/// Asks the policy tables about the peer.
-#[inline(always)]
-fn ask(
-    packet: &Packet<'_>,
-    scratch: &mut Scratch,
-    direction: Direction,
-    port: u16,
-) -> lookup::Verdict {
-    let tables = &packet.generation.tables;
-    let identity = identity(&packet.generation, scratch);
-    scratch.findings.identity = identity;
-    let image = packet.generation.image(direction);
-    lookup::verdict(tables, image, identity, packet.transport.protocol, port)
-}
-
-/// The reason of a verdict. What passes does so without a look at its record.
-#[inline(always)]
-fn reason(packet: &Packet<'_>, scratch: &mut Scratch, verdict: lookup::Verdict) -> Reason {
-    let lookup::Verdict { passes, record } = verdict;
-    if !passes {
-        let reason = said(packet, scratch, record);
-        // The tables contradict themselves.
-        return if reason == Reason::Allowed {
-            Reason::InvalidTables
-        } else {
-            reason
-        };
-    }
-    if !is_record(&packet.generation.tables, record) {
-        return Reason::InvalidTables;
-    }
-    scratch.findings.record = record;
-    Reason::Allowed
-}
-
-/// What a record says. In audit mode, the policy's no is only remembered.
-#[inline(always)]
-fn said(packet: &Packet<'_>, scratch: &mut Scratch, record: u32) -> Reason {
-    let Generation {
-        tables, endpoint, ..
-    } = &packet.generation;
-    if !is_record(tables, record) {
-        return Reason::InvalidTables;
-    }
-    let at = lookup::record_at(tables, record);
-    let is_allowed = lookup::action(tables, at) == record::ALLOW;
-    let reason = match Reason::from_number(lookup::reason(tables, at)) {
-        Some(reason) if reason.passes() == is_allowed => reason,
-        _ => return Reason::InvalidTables,
-    };
-    let reason = if is_allowed && lookup::auth(tables, at) != 0 {
-        Reason::AuthRequired
-    } else {
-        reason
-    };
-    scratch.findings.record = record;
-    if reason.is_policy() {
-        let flags = tables.u32(endpoint + endpoint::FLAGS);
-        if flags & endpoint::AUDIT != 0 {
-            scratch.findings.verdict = reason as u8;
-            return Reason::Audited;
-        }
-        scratch.findings.may_answer = u8::from(flags & endpoint::REJECT != 0);
-    }
-    reason
-}
-
-/// Identity index of the peer.
-#[inline(always)]
-fn identity(generation: &Generation, scratch: &mut Scratch) -> u32 {
-    let key = &scratch.connection.key;
-    let (slot, family) = (generation.slot() as u8, key.family);
-    scratch.host = HostKey {
-        address: key.remote,
-        family,
-        slot,
-        pad: [0; 6],
-    };
-    if let Some(identity) = sys::identity_of_host(&scratch.host) {
-        return identity;
-    }
-    let bits = if family == V4 { 32 } else { 128 };
-    let prefix = PrefixKey {
-        slot,
-        family,
-        pad: [0; 2],
-        address: key.remote,
-    };
-    scratch.prefix = lpm_trie::Key::new(PREFIX_BASE + bits, prefix);
-    maps::IPCACHE_PREFIX
-        .get(&scratch.prefix)
-        .copied()
-        .unwrap_or(arena::UNKNOWN)
 }

@@ -17,6 +17,7 @@ use policy_abi::arena::{self, Read};
 use policy_abi::conntrack::{Entry, FragmentKey, FragmentPorts, Key};
 use policy_abi::event::{Budget, Event, NO_IDENTITY};
 use policy_abi::ipcache::{HostKey, PrefixKey};
+use policy_abi::lookup::Verdict;
 use policy_abi::reason::Counter;
 
 use crate::conntrack::Connection;
@@ -76,6 +77,18 @@ impl<'run> Frame<'run> {
     #[inline(always)]
     pub(crate) fn ethertype(&self) -> u16 {
         u16::from_be(self.skb().protocol as u16)
+    }
+
+    /// Index of the interface that the packet came in by, 0 if it was made on this node.
+    #[inline(always)]
+    pub(crate) fn came_by(&self) -> u32 {
+        self.skb().ingress_ifindex
+    }
+
+    /// Whether the packet is for a VLAN: it carries a tag with a number. Tags with the number 0 only tell a priority.
+    #[inline(always)]
+    pub(crate) fn is_of_vlan(&self) -> bool {
+        self.is_tagged() && self.skb().vlan_tci & 0x0fff != 0
     }
 
     /// Whether the packet carries a VLAN tag (which the kernel keeps beside its bytes).
@@ -175,6 +188,10 @@ pub(crate) struct Scratch {
     pub(crate) transport: Transport,
     /// Byte offset of the endpoint.
     pub(crate) endpoint: u32,
+    /// Byte offset of the node's slot.
+    pub(crate) node: u32,
+    /// What the tables say.
+    pub(crate) verdict: Verdict,
     /// A connection not yet stored.
     pub(crate) entry: Entry,
     /// What has been found out about the packet so far, for an event about it.

@@ -175,7 +175,7 @@ fn parse_icmp(frame: &Frame<'_>, network: &Network, room: u32) -> Result<Transpo
 /// Makes the fragments of a packet share the ports of its first one.
 #[inline(always)]
 pub(crate) fn join_fragments(
-    frame: &Frame<'_>,
+    scope: u32,
     network: &Network,
     transport: Transport,
     connection: &Connection,
@@ -188,7 +188,7 @@ pub(crate) fn join_fragments(
     let is_egress = direction == Direction::Egress;
     let (local, remote) = (connection.local, connection.key.remote);
     *key = FragmentKey {
-        ifindex: frame.ifindex(),
+        ifindex: scope,
         id: network.id,
         source: if is_egress { local } else { remote },
         destination: if is_egress { remote } else { local },

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::layout::{
-    EndpointRow, HAS_IPV4, HAS_IPV6, Header, IpcacheRow, NO_NODE, RuleRow, TextRow,
+    EndpointRow, HAS_IPV4, HAS_IPV6, Header, HostRow, IpcacheRow, NO_NODE, RuleRow, TextRow,
 };
 use crate::section::Section;
 use crate::tables::Shape;
@@ -32,6 +32,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) nodes: &'a [TextRow],
     pub(crate) certificate: Option<&'a str>,
     pub(crate) logs: &'a [TextRow],
+    pub(crate) hosts: &'a [HostRow],
 }
 
 /// An address or prefix and its identity.
@@ -61,6 +62,21 @@ pub struct Endpoint<'a> {
     /// Its IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
     /// Its identity index.
+    pub identity: u32,
+    /// Byte offset in the arena of the image for traffic to it.
+    pub ingress: u32,
+    /// Byte offset in the arena of the image for traffic from it.
+    pub egress: u32,
+}
+
+/// A node that policies of its own apply to. Its addresses are those of the ipcache that name the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Host<'a> {
+    /// Name of the node.
+    pub name: &'a str,
+    /// Index of the node.
+    pub node: u32,
+    /// Its identity index, as it is on that node.
     pub identity: u32,
     /// Byte offset in the arena of the image for traffic to it.
     pub ingress: u32,
@@ -188,6 +204,20 @@ impl<'a> Bundle<'a> {
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
         let strings = self.parts.strings;
         self.parts.nodes.iter().map(move |row| text(strings, *row))
+    }
+
+    /// Nodes that policies of their own apply to, in order of their indexes. What nobody speaks of is not here.
+    pub fn hosts(&self) -> impl ExactSizeIterator<Item = Host<'a>> + use<'a> {
+        let (strings, nodes) = (self.parts.strings, self.parts.nodes);
+        self.parts.hosts.iter().map(move |row| Host {
+            name: nodes
+                .get(row.node.get() as usize)
+                .map_or("", |name| text(strings, *name)),
+            node: row.node.get(),
+            identity: row.identity.get(),
+            ingress: row.ingress.get(),
+            egress: row.egress.get(),
+        })
     }
 
     /// Identity index of a node's own addresses on that node, unless they name another.

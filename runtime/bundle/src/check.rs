@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 use crate::OpenError;
 use crate::bundle::{Parts, text};
 use crate::layout::{
-    EndpointRow, HAS_IPV4, HAS_IPV6, IpcacheRow, NO_NODE, STRING_MAX, SettingsRow, TextRow,
+    EndpointRow, HAS_IPV4, HAS_IPV6, HostRow, IpcacheRow, NO_NODE, STRING_MAX, SettingsRow, TextRow,
 };
 use crate::section::{Kind, Section};
 use crate::tables::Shape;
@@ -44,6 +44,10 @@ pub(crate) fn parts<'a>(sections: &[Section<'a>]) -> Result<Parts<'a>, OpenError
         certificate: utf8(sections, Kind::Certificate)?,
         logs: match find(sections, Kind::Logs) {
             Some(_) => rows(sections, Kind::Logs)?,
+            None => &[],
+        },
+        hosts: match find(sections, Kind::Hosts) {
+            Some(_) => rows::<HostRow>(sections, Kind::Hosts)?,
             None => &[],
         },
     })
@@ -104,7 +108,8 @@ pub(crate) fn references(parts: &Parts<'_>, shape: &Shape) -> Result<(), OpenErr
     }
     check_names(parts)?;
     check_ipcache(parts, shape)?;
-    check_endpoints(parts, shape)
+    check_endpoints(parts, shape)?;
+    check_hosts(parts, shape)
 }
 
 /// Every string that a record outside the endpoint table names.
@@ -204,7 +209,54 @@ fn check_endpoints(parts: &Parts<'_>, shape: &Shape) -> Result<(), OpenError> {
             return Err(OpenError::Identity { kind, row });
         }
         if !shape.is_image(endpoint.ingress.get()) || !shape.is_image(endpoint.egress.get()) {
-            return Err(OpenError::Image { row });
+            return Err(OpenError::Image { kind, row });
+        }
+    }
+    Ok(())
+}
+
+/// Nodes that exist, each once, with the identity of their own addresses and images of the tables.
+fn check_hosts(parts: &Parts<'_>, shape: &Shape) -> Result<(), OpenError> {
+    let kind = Kind::Hosts;
+    let mut previous = None;
+    for (row, host) in parts.hosts.iter().enumerate() {
+        let node = host.node.get();
+        if Some(node) <= previous {
+            return Err(OpenError::RecordOrder { kind, row });
+        }
+        previous = Some(node);
+        if node as usize >= parts.nodes.len() {
+            return Err(OpenError::Node { kind, row });
+        }
+        if host.identity.get() >= shape.identities {
+            return Err(OpenError::Identity { kind, row });
+        }
+        if !shape.is_image(host.ingress.get()) || !shape.is_image(host.egress.get()) {
+            return Err(OpenError::Image { kind, row });
+        }
+    }
+    check_own_addresses(parts)
+}
+
+/// A node's addresses have the identity that its policy is found under; by any other they would not be judged.
+fn check_own_addresses(parts: &Parts<'_>) -> Result<(), OpenError> {
+    for entry in parts.ipcache {
+        let own = match entry.own.get() {
+            0 => parts.host_identity,
+            own => own,
+        };
+        let node = entry.node.get();
+        let host = parts
+            .hosts
+            .binary_search_by_key(&node, |host| host.node.get());
+        if let Ok(row) = host
+            && parts
+                .hosts
+                .get(row)
+                .is_some_and(|host| host.identity.get() != own)
+        {
+            let kind = Kind::Hosts;
+            return Err(OpenError::Identity { kind, row });
         }
     }
     Ok(())

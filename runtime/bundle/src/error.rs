@@ -159,9 +159,11 @@ pub enum OpenError {
         /// The record.
         row: usize,
     },
-    /// An endpoint's image is not one of the arena's images.
+    /// An image of a pod or node is not one of the arena's images.
     Image {
-        /// The endpoint.
+        /// The section.
+        kind: Kind,
+        /// The pod or node.
         row: usize,
     },
     /// The identity table does not have the length the arena states.
@@ -332,9 +334,7 @@ impl OpenError {
                     kind.name()
                 )
             }
-            Self::Image { row } => {
-                write!(out, "endpoint {row} names policy tables that do not exist")
-            }
+            Self::Image { kind, row } => no_tables(out, *kind, *row),
             Self::IdentityCount { found, stated } => {
                 write!(
                     out,
@@ -361,4 +361,12 @@ impl From<TablesError> for OpenError {
     fn from(error: TablesError) -> Self {
         Self::Tables(error)
     }
+}
+
+fn no_tables(out: &mut fmt::Formatter<'_>, kind: Kind, row: usize) -> fmt::Result {
+    let section = kind.name();
+    write!(
+        out,
+        "record {row} of section `{section}` names policy tables that do not exist"
+    )
 }

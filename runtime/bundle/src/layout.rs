@@ -109,6 +109,16 @@ pub(crate) struct EndpointRow {
     pub(crate) ipv6: [u8; 16],
 }
 
+/// One node that policies of its own apply to.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct HostRow {
+    pub(crate) node: U32,
+    pub(crate) identity: U32,
+    pub(crate) ingress: U32,
+    pub(crate) egress: U32,
+}
+
 /// One policy rule.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -124,3 +134,4 @@ const _: () =
     assert!(size_of::<Header>() == 128 && BODY_AT == 192 && size_of::<SectionRow>() == 64);
 const _: () = assert!(size_of::<SettingsRow>() == 64 && size_of::<IpcacheRow>() == 32);
 const _: () = assert!(size_of::<EndpointRow>() == 48 && size_of::<RuleRow>() == 32);
+const _: () = assert!(size_of::<HostRow>() == 16);

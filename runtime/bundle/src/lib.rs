@@ -19,7 +19,7 @@ mod trust;
 #[cfg(feature = "write")]
 pub mod write;
 
-pub use bundle::{Bundle, Endpoint, Ipcache, Rule, Service};
+pub use bundle::{Bundle, Endpoint, Host, Ipcache, Rule, Service};
 pub use ed25519_dalek::{SigningKey, VerifyingKey};
 pub use error::OpenError;
 pub use layout::{BYTES_MAX, FORMAT_VERSION, MAGIC, RUNTIME_VERSION, SECTIONS_MAX, STRING_MAX};

@@ -32,11 +32,13 @@ pub enum Kind {
     Certificate = 10,
     /// What records say for logs, in the order of their cookies.
     Logs = 12,
+    /// Nodes that have policies of their own, and their images.
+    Hosts = 13,
 }
 
 impl Kind {
     /// All kinds in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Strings,
         Self::Manifest,
         Self::Settings,
@@ -48,6 +50,7 @@ impl Kind {
         Self::Nodes,
         Self::Certificate,
         Self::Logs,
+        Self::Hosts,
     ];
 
     /// The name shown to people.
@@ -64,12 +67,21 @@ impl Kind {
             Self::Nodes => "nodes",
             Self::Certificate => "certificate",
             Self::Logs => "logs",
+            Self::Hosts => "hosts",
         }
     }
 
     /// Whether every bundle has this section.
     pub const fn mandatory(self) -> bool {
-        !matches!(self, Self::Manifest | Self::Certificate | Self::Logs)
+        !matches!(
+            self,
+            Self::Manifest | Self::Certificate | Self::Logs | Self::Hosts
+        )
+    }
+
+    /// Whether who does not know this section must refuse the bundle: else a node would be left open without a word.
+    pub const fn required(self) -> bool {
+        self.mandatory() || matches!(self, Self::Hosts)
     }
 
     fn from_number(number: u32) -> Option<Self> {

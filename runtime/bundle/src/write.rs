@@ -48,6 +48,21 @@ pub struct Contents {
     pub certificate: Option<String>,
     /// What records say for logs, in the order of their cookies from 1; several lines where several rules decided.
     pub logs: Vec<String>,
+    /// Nodes that policies of their own apply to, in any order.
+    pub hosts: Vec<Host>,
+}
+
+/// A node that policies of its own apply to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Host {
+    /// Index of the node.
+    pub node: u32,
+    /// Its identity index, as it is on that node.
+    pub identity: u32,
+    /// Byte offset in the arena of the image for traffic to it.
+    pub ingress: u32,
+    /// Byte offset in the arena of the image for traffic from it.
+    pub egress: u32,
 }
 
 /// A pod.
@@ -175,7 +190,7 @@ fn row(part: &Part, at: usize) -> SectionRow {
     let mut row = SectionRow::new_zeroed();
     row.kind.set(part.kind as u32);
     row.flags
-        .set(if part.kind.mandatory() { REQUIRED } else { 0 });
+        .set(if part.kind.required() { REQUIRED } else { 0 });
     row.offset.set(at as u64);
     row.length.set(part.bytes.len() as u64);
     row.count.set(part.count);

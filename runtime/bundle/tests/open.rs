@@ -279,7 +279,13 @@ fn records_are_checked() {
             row: 2
         }
     );
-    assert_eq!(set(Kind::Endpoints, 16, 1), OpenError::Image { row: 0 });
+    assert_eq!(
+        set(Kind::Endpoints, 16, 1),
+        OpenError::Image {
+            kind: Kind::Endpoints,
+            row: 0
+        }
+    );
     assert_eq!(
         set(Kind::Endpoints, 12, 4),
         OpenError::Identity {

@@ -116,6 +116,20 @@ impl Arena {
         self
     }
 
+    /// Adds the node with its identity and the numbers of its images.
+    #[must_use]
+    pub fn with_node(self, identity: u32, ingress: usize, egress: usize) -> Self {
+        let mut arena = self.with_endpoint(endpoint::NODE, (None, None), ingress, egress);
+        arena.set_identity(endpoint::NODE, identity);
+        arena
+    }
+
+    /// Sets the identity of an endpoint.
+    pub fn set_identity(&mut self, ifindex: u32, identity: u32) {
+        let at = endpoint::find(self.bytes.as_slice(), ifindex) + endpoint::IDENTITY;
+        self.set(at, identity);
+    }
+
     /// Adds flags to those of an endpoint.
     pub fn set_endpoint_flags(&mut self, ifindex: u32, flags: u32) {
         let at = endpoint::find(self.bytes.as_slice(), ifindex) + endpoint::FLAGS;

@@ -27,16 +27,17 @@ pub const TEST_INTERFACE: u32 = 1;
 pub const PASS: i32 = -1;
 /// What a program returns for a packet that is dropped.
 pub const DROP: i32 = 2;
-/// Where `ifindex` stands in the context of a classifier, and how long that context is.
+/// Where `ingress_ifindex` and `ifindex` stand in the context of a classifier, and how long that context is.
+const CONTEXT_CAME_BY: std::ops::Range<usize> = 36..40;
 const CONTEXT_INTERFACE: std::ops::Range<usize> = 40..44;
 const CONTEXT_BYTES: usize = 192;
 
-/// Which of the two programs.
+/// Which of the two programs of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// `to_pod`: packets to the pod.
+    /// `to_pod`, `to_node`: packets to the pod or node.
     Ingress,
-    /// `from_pod`: packets from the pod.
+    /// `from_pod`, `from_node`: packets from the pod or node.
     Egress,
 }
 
@@ -50,11 +51,59 @@ impl Direction {
         }
     }
 
-    /// Name of the program.
+    /// Name of the program of a pod.
     pub fn program(self) -> &'static str {
         match self {
             Self::Ingress => "to_pod",
             Self::Egress => "from_pod",
+        }
+    }
+}
+
+/// How a packet meets a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meeting {
+    /// Which of the two programs.
+    pub direction: Direction,
+    /// Whether it is that of a device of the node's rather than that of a pod.
+    pub at_device: bool,
+    /// Index of the interface that the packet came in by, 0 if it was made on the node.
+    pub came_by: u32,
+}
+
+impl Meeting {
+    /// At a device of the node's, a packet of the node's own.
+    pub fn at_device(direction: Direction) -> Self {
+        Self {
+            at_device: true,
+            ..direction.into()
+        }
+    }
+
+    /// The same for a packet that came in by an interface.
+    #[must_use]
+    pub fn forwarded(self) -> Self {
+        Self {
+            came_by: TEST_INTERFACE,
+            ..self
+        }
+    }
+
+    fn program(self) -> &'static str {
+        match (self.at_device, self.direction) {
+            (false, direction) => direction.program(),
+            (true, Direction::Ingress) => "to_node",
+            (true, Direction::Egress) => "from_node",
+        }
+    }
+}
+
+impl From<Direction> for Meeting {
+    fn from(direction: Direction) -> Self {
+        Self {
+            direction,
+            at_device: false,
+            came_by: 0,
         }
     }
 }
@@ -212,9 +261,11 @@ impl Datapath {
     }
 
     /// Puts one packet on [`TEST_INTERFACE`] through a program.
-    pub fn run(&mut self, direction: Direction, packet: &[u8]) -> io::Result<Outcome> {
+    pub fn run(&mut self, meeting: impl Into<Meeting>, packet: &[u8]) -> io::Result<Outcome> {
+        let meeting = meeting.into();
+        let direction = meeting.direction;
         let before = self.reasons(direction)?;
-        let (action, _) = self.repeat(direction, packet, 1)?;
+        let (action, _) = self.repeat(meeting, packet, 1)?;
         let after = self.reasons(direction)?;
         let mut counted = reason::ALL
             .iter()
@@ -232,12 +283,14 @@ impl Datapath {
     /// Puts one packet through a program many times. Returns the last action and the mean time of a run.
     pub fn repeat(
         &self,
-        direction: Direction,
+        meeting: impl Into<Meeting>,
         packet: &[u8],
         times: u32,
     ) -> io::Result<(i32, Duration)> {
-        let program = self.program(direction)?;
+        let meeting = meeting.into();
+        let program = self.program(meeting)?;
         let mut context = [0; CONTEXT_BYTES];
+        context[CONTEXT_CAME_BY].copy_from_slice(&meeting.came_by.to_ne_bytes());
         context[CONTEXT_INTERFACE].copy_from_slice(&TEST_INTERFACE.to_ne_bytes());
         let mut options = TestRunOptions::new();
         options.data_in = Some(packet);
@@ -248,8 +301,11 @@ impl Datapath {
     }
 
     /// Instructions that the verifier went through for a program, and the program's bytes as the kernel runs it.
-    pub fn size(&self, direction: Direction) -> io::Result<(u32, u32)> {
-        let info = self.program(direction)?.info().map_err(io::Error::other)?;
+    pub fn size(&self, meeting: impl Into<Meeting>) -> io::Result<(u32, u32)> {
+        let info = self
+            .program(meeting.into())?
+            .info()
+            .map_err(io::Error::other)?;
         Ok((
             info.verified_instruction_count().unwrap_or_default(),
             info.size_jitted(),
@@ -302,8 +358,8 @@ impl Datapath {
         self.counter("RECORD_COUNTERS", slot * RECORDS_COUNTED + record)
     }
 
-    fn program(&self, direction: Direction) -> io::Result<&SchedClassifier> {
-        let program = self.ebpf.program(direction.program()).ok_or_else(missing)?;
+    fn program(&self, meeting: Meeting) -> io::Result<&SchedClassifier> {
+        let program = self.ebpf.program(meeting.program()).ok_or_else(missing)?;
         program.try_into().map_err(io::Error::other)
     }
 

@@ -5,6 +5,8 @@
 
 /// Connections and what is known of them.
 mod connections;
+/// The node: its packets at its devices, and its say in those of its pods.
+mod node;
 /// From bytes to a packet.
 mod read;
 
@@ -19,7 +21,7 @@ use policy_abi::{endpoint, lookup, proto};
 pub use connections::{Connection, Connections, Known};
 pub use read::{Address, Packet, Part, read};
 
-use crate::datapath::Direction;
+use crate::datapath::{Direction, Meeting};
 
 /// Destination ports of neighbour discovery: its ICMPv6 types.
 const DISCOVERY: std::ops::RangeInclusive<u16> = 133..=137;
@@ -53,6 +55,7 @@ pub struct Model {
 /// What the fragments of a packet have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Fragment {
+    at_device: bool,
     id: u32,
     source: Address,
     destination: Address,
@@ -73,16 +76,22 @@ impl Model {
     }
 
     /// What becomes of a frame.
-    pub fn judge(&mut self, direction: Direction, frame: &[u8]) -> Reason {
+    pub fn judge(&mut self, meeting: impl Into<Meeting>, frame: &[u8]) -> Reason {
+        let meeting = meeting.into();
+        if meeting.at_device {
+            self.judge_at_device(meeting, frame)
+        } else {
+            self.judge_at_pod(meeting, frame)
+        }
+    }
+
+    fn judge_at_pod(&mut self, meeting: Meeting, frame: &[u8]) -> Reason {
+        let direction = meeting.direction;
         let packet = match read(frame) {
             Ok(packet) => packet,
             Err(reason) => return reason,
         };
-        let is_discovery = packet.source.ip().is_ipv6()
-            && packet.protocol == proto::ICMPV6
-            && packet.part == Part::Whole
-            && packet.hop_limit == 255
-            && DISCOVERY.contains(&packet.destination_port);
+        let is_discovery = is_discovery(&packet);
         if !self.is_own(&packet, direction, is_discovery) {
             return match direction {
                 Direction::Egress => Reason::Spoofed,
@@ -92,8 +101,8 @@ impl Model {
         if is_discovery && (direction == Direction::Ingress || packet.destination.is_on_link()) {
             return Reason::Essential;
         }
-        match self.join(packet, direction) {
-            Some(packet) => self.judge_whole(&packet, direction),
+        match self.join(packet, meeting) {
+            Some(packet) => self.judge_whole(&packet, meeting),
             None => Reason::LostFragment,
         }
     }
@@ -124,8 +133,9 @@ impl Model {
     }
 
     /// Gives a later fragment what the first one said.
-    fn join(&mut self, mut packet: Packet, direction: Direction) -> Option<Packet> {
+    fn join(&mut self, mut packet: Packet, meeting: Meeting) -> Option<Packet> {
         let fragment = Fragment {
+            at_device: meeting.at_device,
             id: packet.id,
             source: packet.source,
             destination: packet.destination,
@@ -134,7 +144,7 @@ impl Model {
             } else {
                 0
             },
-            is_egress: direction == Direction::Egress,
+            is_egress: meeting.direction == Direction::Egress,
         };
         let (ports, protocol) = (
             (packet.source_port, packet.destination_port),
@@ -155,7 +165,7 @@ impl Model {
         Some(packet)
     }
 
-    fn judge_whole(&mut self, packet: &Packet, direction: Direction) -> Reason {
+    fn judge_whole(&mut self, packet: &Packet, meeting: Meeting) -> Reason {
         let is_ipv4 = packet.source.ip().is_ipv4();
         let flags = self.tables().u32(header::FLAGS);
         let is_judged = match packet.protocol {
@@ -167,7 +177,7 @@ impl Model {
         if !is_judged {
             return Reason::UnknownL4;
         }
-        if self.is_related(packet, direction) {
+        if self.is_related(packet, meeting) {
             return Reason::Reply;
         }
         let is_fragmentation_needed = packet.part == Part::Whole
@@ -176,11 +186,12 @@ impl Model {
         if is_fragmentation_needed && flags & header::FLAG_FRAG_NEEDED != 0 {
             return Reason::Essential;
         }
-        self.judge_connection(packet, direction)
+        self.judge_connection(packet, meeting)
     }
 
     /// Whether a packet is an error about a packet of a connection that the generation in force has allowed.
-    fn is_related(&self, packet: &Packet, direction: Direction) -> bool {
+    fn is_related(&self, packet: &Packet, meeting: Meeting) -> bool {
+        let direction = meeting.direction;
         let Some(quoted) = packet.quotation() else {
             return false;
         };
@@ -193,20 +204,22 @@ impl Model {
             Direction::Egress => local == packet.source && remote == packet.destination,
             Direction::Ingress => local == packet.destination,
         };
-        let key = Connection::of(self.interface, &quoted, direction.reversed());
+        let key = Connection::of(self.scope(meeting), &quoted, direction.reversed());
         is_fitting
             && self.connections.get(&key).is_some_and(|known| {
                 [Direction::Egress, Direction::Ingress]
                     .into_iter()
                     .any(|opener| {
                         known.is_open(opener, self.now)
-                            && known.generation(opener) == self.generation.number
+                            && (known.generation(opener) == self.generation.number
+                                || (meeting.at_device && known.is_passing(opener)))
                     })
             })
     }
 
-    fn judge_connection(&mut self, packet: &Packet, direction: Direction) -> Reason {
-        let key = Connection::of(self.interface, packet, direction);
+    fn judge_connection(&mut self, packet: &Packet, meeting: Meeting) -> Reason {
+        let direction = meeting.direction;
+        let key = Connection::of(self.scope(meeting), packet, direction);
         let opener = direction.reversed();
         let (now, generation) = (self.now, self.generation.number);
         let known = self.connections.get(&key).copied();
@@ -214,29 +227,35 @@ impl Model {
             && packet.can_reply()
             && known.is_open(opener, now)
         {
+            let is_passing = known.is_passing(opener);
             let still = known.generation(opener) == generation
+                || (meeting.at_device && is_passing)
                 || self
-                    .policy(&key, opener, packet.asked_when_opened())
+                    .policy(&key, opener, packet.asked_when_opened(), is_passing)
                     .passes();
             if still {
-                known.see(packet, direction, opener, generation, now);
+                known.see(packet, direction, (opener, is_passing), generation, now);
                 self.connections.set(key, known);
                 return Reason::Reply;
             }
             known.close(opener);
             self.connections.set(key, known);
         }
-        let reason = self.policy(&key, direction, packet.destination_port);
+        let is_passing = meeting.is_passing_to_pod();
+        let reason = self.policy(&key, direction, packet.destination_port, is_passing);
+        if reason == Reason::Spoofed {
+            return reason;
+        }
         let is_denied = !reason.passes() || reason == Reason::Audited;
         if is_denied
             && packet.can_continue()
-            && self.says(&key, opener, packet.asked_when_opened()).passes()
+            && self.allows(&key, opener, packet.asked_when_opened())
         {
-            self.remember(key, packet, direction, opener);
+            self.remember(key, packet, direction, (opener, false));
             return Reason::Reply;
         }
         if reason.passes() && packet.can_open() {
-            self.remember(key, packet, direction, direction);
+            self.remember(key, packet, direction, (direction, is_passing));
         }
         reason
     }
@@ -247,7 +266,7 @@ impl Model {
         key: Connection,
         packet: &Packet,
         direction: Direction,
-        opener: Direction,
+        opener: (Direction, bool),
     ) {
         let known = self.connections.get(&key).copied();
         let mut known = known
@@ -258,27 +277,73 @@ impl Model {
     }
 
     /// What the tables say; in audit mode, no is yes.
-    fn policy(&self, key: &Connection, direction: Direction, port: u16) -> Reason {
-        let reason = self.says(key, direction, port);
-        let flags = self.tables().u32(self.endpoint() + endpoint::FLAGS);
-        let is_sound = reason != Reason::InvalidTables;
-        if !reason.passes() && is_sound && flags & endpoint::AUDIT != 0 {
+    fn policy(&self, key: &Connection, opener: Direction, port: u16, is_passing: bool) -> Reason {
+        let (reason, at) = self.decides(key, opener, port, is_passing);
+        let is_final = matches!(reason, Reason::InvalidTables | Reason::Spoofed);
+        if !reason.passes() && !is_final && self.is_audited(at) {
             Reason::Audited
         } else {
             reason
         }
     }
 
-    /// What the tables say, by the code that the datapath uses as well.
-    fn says(&self, key: &Connection, direction: Direction, port: u16) -> Reason {
-        let (tables, at) = (self.tables(), self.endpoint());
+    /// Whether the tables allow a packet of the node's own or a pod's, whatever the mode.
+    fn allows(&self, key: &Connection, opener: Direction, port: u16) -> bool {
+        self.decides(key, opener, port, false).0.passes()
+    }
+
+    /// What the tables say, and the endpoint whose tables decide: the node's, if it is the other end and alone says no.
+    fn decides(
+        &self,
+        key: &Connection,
+        opener: Direction,
+        port: u16,
+        is_passing: bool,
+    ) -> (Reason, u32) {
+        let own = match key.interface {
+            0 => self.node(),
+            _ => self.endpoint(),
+        };
+        let peer = self.identity(key.remote);
+        let is_itself = self.tables().u32(own + endpoint::IDENTITY) == peer;
+        if key.interface == 0 && opener == Direction::Ingress && is_itself {
+            return (Reason::Spoofed, own);
+        }
+        let reason = self.says((own, opener), peer, key.protocol, port);
+        let (node, tables) = (self.node(), self.tables());
+        let is_with_node = key.interface != 0
+            && !is_passing
+            && node != 0
+            && peer == tables.u32(node + endpoint::IDENTITY);
+        if is_with_node && (reason.passes() || self.is_audited(own)) {
+            let pod = tables.u32(own + endpoint::IDENTITY);
+            let of_node = self.says((node, opener.reversed()), pod, key.protocol, port);
+            if !of_node.passes() {
+                return (of_node, node);
+            }
+        }
+        (reason, own)
+    }
+
+    fn is_audited(&self, at: u32) -> bool {
+        self.tables().u32(at + endpoint::FLAGS) & endpoint::AUDIT != 0
+    }
+
+    /// What an endpoint's tables say, by the code that the datapath uses as well.
+    fn says(
+        &self,
+        (at, direction): (u32, Direction),
+        peer: u32,
+        protocol: u8,
+        port: u16,
+    ) -> Reason {
+        let tables = self.tables();
         let image = tables.u32(match direction {
             Direction::Ingress => at + endpoint::INGRESS,
             Direction::Egress => at + endpoint::EGRESS,
         });
-        let identity = self.identity(key.remote);
         let lookup::Verdict { passes, record } =
-            lookup::verdict(tables, image, identity, key.protocol, port);
+            lookup::verdict(tables, image, peer, protocol, port);
         let at = lookup::record_at(tables, record);
         let is_allowed = lookup::action(tables, at) == record::ALLOW;
         let is_record = (1..tables.u32(header::RECORDS)).contains(&record);
@@ -314,4 +379,13 @@ impl Model {
     fn endpoint(&self) -> u32 {
         endpoint::find(self.tables(), self.interface)
     }
+}
+
+/// Whether a packet is neighbour discovery that comes from this very link.
+fn is_discovery(packet: &Packet) -> bool {
+    packet.source.ip().is_ipv6()
+        && packet.protocol == proto::ICMPV6
+        && packet.part == Part::Whole
+        && packet.hop_limit == 255
+        && DISCOVERY.contains(&packet.destination_port)
 }

@@ -184,6 +184,10 @@ fn exchange(
 
 /// What an error says about the network; `None` if it is about something else.
 fn outcome_of(error: &io::Error) -> Option<Observed> {
+    // What a program drops at the very interface that a packet leaves by, its sender hears of.
+    if error.raw_os_error() == Some(libc::ENOBUFS) {
+        return Some(Observed::Silent);
+    }
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => Some(Observed::Silent),
         ErrorKind::ConnectionRefused

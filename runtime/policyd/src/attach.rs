@@ -12,16 +12,16 @@ use crate::failure::Failure;
 use crate::files;
 use crate::load::{Loaded, Way};
 use crate::pins::{Pins, Side};
-use crate::plan::{Attachment, Plan};
+use crate::plan::Plan;
 use crate::sys::bpf::{self, Hook};
 use crate::sys::{net, netlink};
 
 impl Side {
-    /// Ingress on the host's end of a veth pair is what the pod sends.
+    /// Ingress on the host's end of a veth pair is what the pod sends; on a device of the node's, what it gets.
     pub(crate) const fn hook(self) -> Hook {
         match self {
-            Self::From => Hook::Ingress,
-            Self::To => Hook::Egress,
+            Self::From | Self::In => Hook::Ingress,
+            Self::To | Self::Out => Hook::Egress,
         }
     }
 }
@@ -65,23 +65,20 @@ fn attach_all(
     made: &mut Vec<PathBuf>,
 ) -> Result<usize, Failure> {
     let mut adopted = 0;
-    for attachment in &plan.attachments {
-        for side in Side::BOTH {
-            let path = pins.link(&attachment.interface, side);
-            let found = find(&path, attachment.ifindex, side.hook())?;
-            let result = attach_one(loaded, attachment, side, (&path, &found));
-            let is_new = result.map_err(|error| {
-                Failure::internal(format!(
-                    "program `{}` cannot be attached to interface `{}`: {error}",
-                    side.program(),
-                    attachment.interface
-                ))
-            })?;
-            if is_new {
-                made.push(path);
-            } else {
-                adopted += 1;
-            }
+    for (interface, ifindex, side) in plan.spots() {
+        let path = pins.link(interface, side);
+        let found = find(&path, ifindex, side.hook())?;
+        let result = attach_one(loaded, ifindex, side, (&path, &found));
+        let is_new = result.map_err(|error| {
+            Failure::internal(format!(
+                "program `{}` cannot be attached to interface `{interface}`: {error}",
+                side.program(),
+            ))
+        })?;
+        if is_new {
+            made.push(path);
+        } else {
+            adopted += 1;
         }
     }
     Ok(adopted)
@@ -100,11 +97,11 @@ enum Found {
 /// Attaches a program, in the place of what is found if there is something. Says whether there was nothing.
 fn attach_one(
     loaded: &Loaded,
-    attachment: &Attachment<'_>,
+    ifindex: u32,
     side: Side,
     (path, found): (&Path, &Found),
 ) -> io::Result<bool> {
-    let (program, ifindex, hook) = (loaded.program(side)?, attachment.ifindex, side.hook());
+    let (program, hook) = (loaded.program(side)?, side.hook());
     match (found, loaded.way()) {
         (Found::Link(link, running), _) => {
             if bpf::program_id(program)? != *running {
@@ -200,9 +197,8 @@ pub(crate) fn is_attached(pins: &Pins, interface: &str, ifindex: u32, side: Side
 
 fn remove_others(pins: &Pins, plan: &Plan<'_>) -> Result<usize, Failure> {
     let wanted: BTreeSet<PathBuf> = plan
-        .attachments
-        .iter()
-        .flat_map(|attachment| Side::BOTH.map(|side| pins.link(&attachment.interface, side)))
+        .spots()
+        .map(|(interface, _, side)| pins.link(interface, side))
         .collect();
     let found = pins
         .link_names()?
@@ -210,7 +206,25 @@ fn remove_others(pins: &Pins, plan: &Plan<'_>) -> Result<usize, Failure> {
         .map(|name| pins.links().join(name));
     let others: Vec<PathBuf> = found.filter(|path| !wanted.contains(path)).collect();
     for path in &others {
-        remove(path)?;
+        if is_replaced(path, plan) {
+            files::remove(path)?;
+        } else {
+            remove(path)?;
+        }
     }
     Ok(others.len())
+}
+
+/// Whether a filter was at a place where the plan has one, which then has taken its place: an interface has become a
+/// pod's that was a device of the node's, or the other way round.
+fn is_replaced(path: &Path, plan: &Plan<'_>) -> bool {
+    let is_filter = bpf::get(path)
+        .and_then(|pinned| bpf::link_info(pinned.as_fd()))
+        .is_ok_and(|info| info.is_program());
+    let name = path.file_name().and_then(|name| name.to_str());
+    let Some((interface, side)) = name.and_then(Pins::parse_link) else {
+        return false;
+    };
+    let mut spots = plan.spots();
+    is_filter && spots.any(|(other, _, of)| (other, of.hook()) == (&interface, side.hook()))
 }

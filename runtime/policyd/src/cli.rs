@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, DenyResponse, default_events, default_pin_dir, default_state_dir};
+use crate::config::{
+    Config, DenyResponse, Host, default_events, default_pin_dir, default_state_dir,
+};
 use crate::detach;
 use crate::doctor::Report;
 use crate::events;
@@ -155,6 +157,7 @@ fn folders(config: Option<PathBuf>) -> Result<Config, Failure> {
             audit: false,
             deny_response: DenyResponse::None,
             events_per_second: default_events(),
+            host: Host::default(),
             endpoints: Vec::new(),
         }),
     }
@@ -195,7 +198,7 @@ fn plan(input: &Input) -> Result<String, Failure> {
     let accepted = State::new(&config.state_dir).accepted()?;
     let bundle =
         Believed::read(&input.key, input.allow_unsigned)?.open(&bytes, accepted.as_ref())?;
-    let plan = Plan::new(&bundle, &config, &net::index)?;
+    let plan = Plan::new(&bundle, &config, &net::index, &run::local)?;
     plan.require_interfaces()?;
     Ok(plan.to_string())
 }

@@ -1,4 +1,4 @@
-//! The configuration file: which node this is, and which pod is behind which interface.
+//! The configuration file: which node this is, how it is reached, and which pod is behind which interface.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use crate::files;
 const BYTES_MAX: usize = 1 << 20;
 /// Most endpoints of a node: half of the table's slots, so that probing stays short.
 pub const ENDPOINTS_MAX: usize = arena::ENDPOINT_SLOTS as usize / 2;
+/// Most devices of a node.
+pub const DEVICES_MAX: usize = 64;
 /// Longest interface name the kernel allows.
 const INTERFACE_MAX: usize = 15;
 
@@ -28,7 +30,7 @@ pub struct Config {
     /// Folder that keeps the highest accepted revision and the bundle in force.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
-    /// Whether all pods are in audit mode: what the policy would drop passes, and is counted and reported.
+    /// Whether all pods, and the node, are in audit mode: what the policy would drop passes, and is counted and reported.
     #[serde(default)]
     pub audit: bool,
     /// What a pod gets for a packet of its own that the policy drops.
@@ -37,6 +39,9 @@ pub struct Config {
     /// Events (new connections and drops) that each CPU may report per second; 0 for none.
     #[serde(default = "default_events")]
     pub events_per_second: u32,
+    /// How the node's own policy is enforced.
+    #[serde(default)]
+    pub host: Host,
     /// Which pod is behind which interface.
     #[serde(default, rename = "endpoint")]
     pub endpoints: Vec<Endpoint>,
@@ -51,6 +56,56 @@ pub enum DenyResponse {
     None,
     /// An ICMP error, "administratively prohibited".
     Icmp,
+}
+
+/// How the node's own policy is enforced: what `nodeSelector` policies say of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Whether it is. If not, a bundle with such policies for this node is refused.
+    #[serde(default)]
+    pub enforcement: Enforcement,
+    /// The devices by which the node is reached.
+    #[serde(default)]
+    pub devices: Devices,
+    /// Whether the node is in audit mode.
+    #[serde(default)]
+    pub audit: bool,
+}
+
+/// Whether the node's own policy is enforced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enforcement {
+    /// It is.
+    #[default]
+    On,
+    /// A bundle with policies for this node is refused.
+    Off,
+}
+
+/// The devices by which the node is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "`devices` must be `auto` or a list of names")]
+pub enum Devices {
+    /// Those that have an address by which the bundle knows the node, or lead elsewhere by default.
+    Auto(Auto),
+    /// These.
+    Named(Vec<String>),
+}
+
+impl Default for Devices {
+    fn default() -> Self {
+        Self::Auto(Auto::Auto)
+    }
+}
+
+/// The word for devices that are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auto {
+    /// The word.
+    Auto,
 }
 
 /// A pod and the host's end of its veth pair.
@@ -122,7 +177,40 @@ impl Config {
                 "{found} endpoints are configured; at most {ENDPOINTS_MAX} are allowed"
             )));
         }
-        self.check_endpoints()
+        self.check_endpoints()?;
+        self.check_devices()
+    }
+
+    fn check_devices(&self) -> Result<(), Failure> {
+        let Devices::Named(devices) = &self.host.devices else {
+            return Ok(());
+        };
+        if devices.is_empty() || devices.len() > DEVICES_MAX {
+            return Err(Failure::usage(format!(
+                "`host.devices` names {} devices; it must be `auto` or name 1 to {DEVICES_MAX}",
+                devices.len()
+            )));
+        }
+        let mut known: BTreeSet<&str> = self.interfaces();
+        for device in devices {
+            if !is_interface_name(device) {
+                return Err(Failure::usage(format!(
+                    "`{device}` is not an interface name"
+                )));
+            }
+            if !known.insert(device) {
+                return Err(Failure::usage(format!(
+                    "interface `{device}` is configured twice"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Interfaces of pods.
+    pub fn interfaces(&self) -> BTreeSet<&str> {
+        let endpoints = self.endpoints.iter();
+        endpoints.map(|pod| pod.interface.as_str()).collect()
     }
 
     fn check_endpoints(&self) -> Result<(), Failure> {
@@ -215,6 +303,16 @@ mod tests {
         assert!(with(endpoint("sixteen-letters-", "a/b")).contains("not an interface name"));
         assert!(message("node=''").contains("`node` is empty"));
         assert!(message("node='a'\npin_dir='x'").contains("absolute path"));
+        let devices = |list: &str| message(&format!("node='a'\n[host]\ndevices={list}"));
+        assert!(devices("[]").contains("names 0 devices"));
+        assert!(devices("['a/b']").contains("not an interface name"));
+        assert!(devices("['eth0', 'eth0']").contains("`eth0` is configured twice"));
+        assert!(devices("'all'").contains("`auto` or a list of names"));
+        let pod = endpoint("x", "a/b");
+        assert!(
+            message(&format!("node='a'\n[host]\ndevices=['x']\n{pod}"))
+                .contains("`x` is configured twice")
+        );
         let many: String = (0..=ENDPOINTS_MAX)
             .map(|n| endpoint(&format!("v{n}"), &format!("a/p{n}")))
             .collect();

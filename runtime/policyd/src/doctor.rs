@@ -6,10 +6,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, Enforcement};
 use crate::failure::Failure;
 use crate::load::Trial;
 use crate::pins::Pins;
+use crate::status::{DeviceStatus, NodeStatus, Status};
 use crate::sys::clock;
 
 /// How a check ended.
@@ -53,6 +54,7 @@ impl Report {
             timer(),
         ];
         checks.extend(programs());
+        checks.push(node_policy(config));
         Self { checks }
     }
 
@@ -151,6 +153,43 @@ fn timer() -> Check {
             format!("the length of a tick is unknown: {error}"),
         ),
     }
+}
+
+/// What is in force for the node itself: who is locked out of a node looks for that first.
+fn node_policy(config: &Config) -> Check {
+    let name = "node policy";
+    if config.host.enforcement == Enforcement::Off {
+        let found =
+            "off: bundles with policies for the node itself are refused (`host.enforcement`)";
+        return check(name, Grade::Note, found);
+    }
+    match Status::read(config) {
+        Ok(status) => match status.and_then(|status| status.node) {
+            Some(node) => describe_node(name, &node),
+            None => check(
+                name,
+                Grade::Ok,
+                "on; no policy in force applies to the node itself",
+            ),
+        },
+        Err(failure) => check(name, Grade::Note, format!("on; {failure}")),
+    }
+}
+
+fn describe_node(name: &'static str, node: &NodeStatus) -> Check {
+    let (attached, missing): (Vec<_>, Vec<_>) =
+        node.devices.iter().partition(|device| device.attached);
+    let names = |devices: Vec<&DeviceStatus>| {
+        let names: Vec<&str> = devices.iter().map(|one| one.interface.as_str()).collect();
+        names.join(", ")
+    };
+    let audit = if node.audit { ", audit only" } else { "" };
+    if attached.is_empty() || !missing.is_empty() {
+        let found = format!("in force, but NOT ATTACHED everywhere: {}", names(missing));
+        return check(name, Grade::Note, found);
+    }
+    let found = format!("in force at {}{audit}", names(attached));
+    check(name, Grade::Ok, found)
 }
 
 /// Makes maps and loads programs as `run` would, without pinning or attaching anything.

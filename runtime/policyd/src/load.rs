@@ -41,7 +41,7 @@ impl Loaded {
         let mut programs = settings.load(OBJECT).map_err(|error| {
             Failure::internal(format!("the kernel refused the maps: {}", chain(&error)))
         })?;
-        for side in Side::BOTH {
+        for side in Side::ALL {
             load_program(&mut programs, side)?;
         }
         let maps =
@@ -88,7 +88,7 @@ impl Trial {
 
     /// Loads the programs; if that works, says how they get onto interfaces.
     pub(crate) fn load(mut self) -> (Verdicts, Option<Result<Way, Failure>>) {
-        let verdicts: Verdicts = Side::BOTH
+        let verdicts: Verdicts = Side::ALL
             .into_iter()
             .map(|side| {
                 let loaded = load_program(&mut self.0, side);
@@ -225,9 +225,9 @@ mod tests {
     }
 
     #[test]
-    fn both_programs_are_built_in() {
+    fn all_programs_are_built_in() {
         let object = aya_obj::Object::parse(OBJECT).unwrap();
-        for side in Side::BOTH {
+        for side in Side::ALL {
             assert!(
                 object.programs.contains_key(side.program()),
                 "{}",

@@ -9,24 +9,34 @@ use policy_abi::ABI_VERSION;
 use crate::failure::Failure;
 use crate::{attach, files, sys};
 
-/// Which of a pod's two programs.
+/// Which program: of the two of a pod, and the two of a device of the node's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     /// Traffic from the pod: tcx ingress on the host's end of the veth pair.
     From,
     /// Traffic to the pod: tcx egress.
     To,
+    /// Traffic to the node: tcx ingress on its device.
+    In,
+    /// Traffic from the node: tcx egress.
+    Out,
 }
 
 impl Side {
-    /// Both sides.
+    /// Both sides of a pod.
     pub const BOTH: [Self; 2] = [Self::From, Self::To];
+    /// Both sides of a device.
+    pub const DEVICE: [Self; 2] = [Self::In, Self::Out];
+    /// All sides.
+    pub const ALL: [Self; 4] = [Self::From, Self::To, Self::In, Self::Out];
 
     /// Name of the program in the object.
     pub const fn program(self) -> &'static str {
         match self {
             Self::From => "from_pod",
             Self::To => "to_pod",
+            Self::In => "to_node",
+            Self::Out => "from_node",
         }
     }
 
@@ -34,6 +44,8 @@ impl Side {
         match self {
             Self::From => "from",
             Self::To => "to",
+            Self::In => "in",
+            Self::Out => "out",
         }
     }
 }
@@ -131,9 +143,7 @@ impl Pins {
     /// Interface and side of a link's file name.
     pub fn parse_link(name: &str) -> Option<(String, Side)> {
         let (interface, suffix) = name.rsplit_once('-')?;
-        let side = Side::BOTH
-            .into_iter()
-            .find(|side| side.suffix() == suffix)?;
+        let side = Side::ALL.into_iter().find(|side| side.suffix() == suffix)?;
         Some((interface.replace("%2e", ".").replace("%25", "%"), side))
     }
 

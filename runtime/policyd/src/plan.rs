@@ -1,20 +1,23 @@
 //! What to do, as data: nothing here touches the kernel.
 
-use std::fmt;
-
 use policy_abi::arena;
 use policy_bundle::{Bundle, Endpoint};
 
 use crate::config::{self, Config, DenyResponse};
 use crate::failure::Failure;
-use crate::state::hex;
+use crate::pins::Side;
 
 /// Addresses and prefixes as the maps want them.
 mod addresses;
+/// The node's own policy, and the devices that it is enforced at.
+mod host;
+/// The text for people.
+mod print;
 /// The endpoint table.
 mod table;
 
 pub(crate) use addresses::{Address, Addresses, HOST_SLOT_AT, PREFIX_SLOT_AT};
+pub use host::{Device, Host, Kind, Local, Surroundings};
 
 /// A pod whose interface gets the programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Plan<'a> {
     bundle: &'a Bundle<'a>,
     node: String,
     events: u32,
+    /// The node's own policy, if any applies to it.
+    pub host: Option<Host<'a>>,
     /// What is attached where.
     pub attachments: Vec<Attachment<'a>>,
     /// Pods whose interface does not exist now.
@@ -47,16 +52,20 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Puts bundle and configuration together. `ifindex` knows the indexes of interfaces.
+    /// Puts bundle and configuration together. `ifindex` knows the indexes of interfaces, `local` what else the node is
+    /// like: it is asked if a policy applies to the node.
     ///
     /// # Errors
-    /// If the node or a configured pod is not in the bundle, or a pod belongs to another node or has no address.
+    /// If the node or a configured pod is not in the bundle, a pod belongs to another node or has no address, or a policy
+    /// applies to the node and cannot be enforced.
     pub fn new(
         bundle: &'a Bundle<'a>,
         config: &Config,
         ifindex: &dyn Fn(&str) -> Option<u32>,
+        local: &dyn Fn() -> Result<Local, Failure>,
     ) -> Result<Self, Failure> {
         let node = find_node(bundle, &config.node)?;
+        let host = host::plan(bundle, config, node, ifindex, local)?;
         let (mut attachments, mut absent) = (Vec::new(), Vec::new());
         let mut wanted = config.endpoints.clone();
         wanted.sort();
@@ -77,11 +86,15 @@ impl<'a> Plan<'a> {
                 None => absent.push(endpoint),
             }
         }
-        let addresses = Addresses::new(bundle, node);
+        let own = host
+            .as_ref()
+            .map(|host| (host.policy.identity, &host.addresses));
+        let addresses = Addresses::new(bundle, node, own);
         Ok(Self {
             bundle,
             node: config.node.clone(),
             events: config.events_per_second,
+            host,
             attachments,
             absent,
             addresses,
@@ -93,12 +106,38 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// If a configured interface does not exist.
     pub fn require_interfaces(&self) -> Result<(), Failure> {
+        let mut devices = self.devices();
+        if let Some(device) = devices.find(|device| device.ifindex.is_none()) {
+            return Err(Failure::usage(format!(
+                "device `{}` of the node does not exist",
+                device.interface
+            )));
+        }
         self.absent.first().map_or(Ok(()), |endpoint| {
             Err(Failure::usage(format!(
                 "interface `{}` of pod `{}` does not exist",
                 endpoint.interface, endpoint.pod
             )))
         })
+    }
+
+    /// Devices at which the node's own policy is enforced; none if there is no such policy.
+    pub fn devices(&self) -> impl Iterator<Item = &Device> {
+        let hosts = self.host.iter();
+        hosts.flat_map(|host| &host.surroundings.devices)
+    }
+
+    /// Where programs go: interface, its index, and which side of it.
+    pub fn spots(&self) -> impl Iterator<Item = (&str, u32, Side)> {
+        let pods = self.attachments.iter().flat_map(|attachment| {
+            Side::BOTH.map(|side| (attachment.interface.as_str(), attachment.ifindex, side))
+        });
+        let devices = self.devices().flat_map(|device| {
+            let spot =
+                |ifindex| Side::DEVICE.map(|side| (device.interface.as_str(), ifindex, side));
+            device.ifindex.map(spot).into_iter().flatten()
+        });
+        pods.chain(devices)
     }
 
     /// The bundle that the plan is about.
@@ -122,7 +161,7 @@ impl<'a> Plan<'a> {
             .get_mut(..tables.len())
             .ok_or_else(|| Failure::internal("the tables do not fit"))?;
         place.copy_from_slice(tables);
-        table::write(&mut bytes, &self.attachments)?;
+        table::write(&mut bytes, &self.attachments, self.host.as_ref())?;
         Ok(bytes)
     }
 }
@@ -164,96 +203,6 @@ fn find_pod<'a>(
         )));
     }
     Ok((index, pod))
-}
-
-impl fmt::Display for Plan<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bundle = self.bundle;
-        writeln!(
-            out,
-            "bundle    revision {}, digest {}",
-            bundle.revision(),
-            hex(&bundle.digest())
-        )?;
-        match bundle.signer() {
-            Some(key) => writeln!(
-                out,
-                "signed    by key {}",
-                hex(key.get(..8).unwrap_or_default())
-            )?,
-            None => writeln!(out, "signed    no")?,
-        }
-        writeln!(
-            out,
-            "node      {}, host identity {}",
-            self.node,
-            bundle.host_identity()
-        )?;
-        let shape = bundle.shape();
-        writeln!(
-            out,
-            "tables    {} bytes: {} identities, {} images, {} records",
-            bundle.arena().len(),
-            shape.identities,
-            shape.images,
-            shape.records
-        )?;
-        writeln!(
-            out,
-            "addresses {} single, {} prefixes",
-            self.addresses.hosts.len(),
-            self.addresses.prefixes.len()
-        )?;
-        writeln!(out, "services  {} addresses", bundle.services().count())?;
-        for attachment in &self.attachments {
-            write_attachment(out, bundle, attachment)?;
-        }
-        for endpoint in &self.absent {
-            writeln!(
-                out,
-                "wait      {} for {}: no such interface",
-                endpoint.interface, endpoint.pod
-            )?;
-        }
-        Ok(())
-    }
-}
-
-fn write_attachment(
-    out: &mut fmt::Formatter<'_>,
-    bundle: &Bundle<'_>,
-    attachment: &Attachment<'_>,
-) -> fmt::Result {
-    let Attachment {
-        interface,
-        ifindex,
-        audit,
-        endpoint,
-        ..
-    } = attachment;
-    write!(
-        out,
-        "attach    {interface} ({ifindex}) to {}:",
-        endpoint.name
-    )?;
-    endpoint
-        .ipv4
-        .map_or(Ok(()), |address| write!(out, " {address}"))?;
-    endpoint
-        .ipv6
-        .map_or(Ok(()), |address| write!(out, " {address}"))?;
-    let labels = bundle
-        .identities()
-        .nth(endpoint.identity as usize)
-        .unwrap_or_default();
-    write!(out, ", identity {} `{labels}`", endpoint.identity)?;
-    writeln!(
-        out,
-        ", images {:#x} to pod, {:#x} from pod{}",
-        endpoint.ingress,
-        endpoint.egress,
-        if *audit { ", audit only" } else { "" }
-    )
 }
 
 #[cfg(test)]

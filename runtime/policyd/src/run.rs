@@ -10,10 +10,10 @@ use crate::failure::Failure;
 use crate::load::{Loaded, Way};
 use crate::open::{self, Believed};
 use crate::pins::{Pins, Side};
-use crate::plan::Plan;
+use crate::plan::{Device, Host, Local, Plan, Surroundings};
 use crate::state::{Accepted, State};
-use crate::sys::net;
 use crate::sys::wake::{Wake, Wakes};
+use crate::sys::{self, net};
 use crate::{apply, attach, maps};
 
 /// Longest time between two looks at the interfaces, in milliseconds; changes are normally told at once.
@@ -63,6 +63,19 @@ fn kept(failure: &Failure) -> String {
     format!("refused, what was in force stays in force: {failure}")
 }
 
+/// The log line about the node's own policy.
+fn describe(host: &Host<'_>) -> String {
+    let devices = host.surroundings.devices.iter();
+    let devices: Vec<&str> = devices.map(|device| device.interface.as_str()).collect();
+    format!(
+        "policies apply to node `{}` itself: enforced at {}, for {} addresses{}",
+        host.policy.name,
+        devices.join(", "),
+        host.addresses.len(),
+        if host.audit { ", audit only" } else { "" }
+    )
+}
+
 /// Where the bundle of a cycle comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -70,6 +83,16 @@ enum Source {
     File,
     /// The one in force: only interfaces have changed.
     Memory,
+}
+
+/// What this node is like now.
+///
+/// # Errors
+/// If the kernel does not say.
+pub(crate) fn local() -> Result<Local, Failure> {
+    sys::local::read().map_err(|error| {
+        Failure::internal(format!("the node's own addresses cannot be read: {error}"))
+    })
 }
 
 struct Daemon {
@@ -82,6 +105,8 @@ struct Daemon {
     bytes: Option<Rc<Vec<u8>>>,
     /// Interface indexes at the last successful cycle.
     interfaces: Option<Vec<Option<u32>>>,
+    /// What the node was like at the last successful cycle, if its own policy is enforced.
+    host: Option<Surroundings>,
     /// Keeps other daemons away as long as it lives.
     _lock: File,
 }
@@ -101,6 +126,7 @@ impl Daemon {
             loaded: None,
             bytes: None,
             interfaces: None,
+            host: None,
             _lock: lock,
         })
     }
@@ -141,12 +167,16 @@ impl Daemon {
         let believed = Believed::read(&self.options.keys, self.options.allow_unsigned)?;
         let bundle = believed.open(&bytes, self.accepted()?.as_ref())?;
         let interfaces = self.interfaces();
-        let plan = Plan::new(&bundle, &self.config, &net::index)?;
+        let plan = Plan::new(&bundle, &self.config, &net::index, &local)?;
         if source == Source::File {
             plan.require_interfaces()?;
         }
         self.enforce(&plan, &bytes, grace, log)?;
         self.interfaces = Some(interfaces);
+        self.host = plan.host.as_ref().map(|host| host.surroundings.clone());
+        for device in plan.devices().filter(|device| device.ifindex.is_none()) {
+            log(format!("device `{}` of the node is gone", device.interface));
+        }
         for absent in &plan.absent {
             log(format!(
                 "interface `{}` of pod `{}` is gone",
@@ -182,6 +212,9 @@ impl Daemon {
         }
         let outcome = attach::attach(&self.pins, loaded, plan)?;
         let (revision, pods) = (accepted.revision, plan.attachments.len());
+        if let Some(host) = &plan.host {
+            log(describe(host));
+        }
         let audited = plan.attachments.iter().filter(|pod| pod.audit).count();
         if audited > 0 {
             log(format!(
@@ -234,11 +267,28 @@ impl Daemon {
         };
         *known == interfaces
             && self
+                .host
+                .as_ref()
+                .is_none_or(|host| self.is_as_before(host))
+            && self
                 .config
                 .endpoints
                 .iter()
                 .zip(&interfaces)
                 .all(is_attached)
+    }
+
+    /// Whether the node has the addresses and devices that it had, and its programs are at these.
+    fn is_as_before(&self, host: &Surroundings) -> bool {
+        let is_attached = |device: &Device| {
+            net::index(&device.interface) == device.ifindex
+                && device.ifindex.is_none_or(|ifindex| {
+                    let mut sides = Side::DEVICE.into_iter();
+                    let interface = &device.interface;
+                    sides.all(|side| attach::is_attached(&self.pins, interface, ifindex, side))
+                })
+        };
+        local().is_ok_and(|local| host.is_like(&local)) && host.devices.iter().all(is_attached)
     }
 
     fn watch(&mut self, wakes: &Wakes, log: &mut dyn FnMut(String)) -> Result<(), Failure> {

@@ -19,6 +19,10 @@ use crate::sys::net;
 
 /// The text for people.
 mod human;
+/// The node's own policy.
+mod node;
+
+pub use node::{DeviceStatus, NodeStatus};
 
 /// What is in force.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +37,8 @@ pub struct Status {
     pub digest: String,
     /// Whether the copy of the bundle is there, so that pods and rules can be named.
     pub bundle_known: bool,
+    /// The node's own policy, `None` if none applies to it.
+    pub node: Option<NodeStatus>,
     /// Pods.
     pub endpoints: Vec<EndpointStatus>,
     /// Addresses of services, none if the bundle is not known.
@@ -102,12 +108,12 @@ pub struct RuleStatus {
     pub count: Count,
 }
 
-/// Counters per reason, by direction as the pod sees it.
+/// Counters per reason, by direction as the pod or node sees it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Reasons {
-    /// Traffic to pods.
+    /// Traffic to pods, and to the node at its devices.
     pub ingress: BTreeMap<&'static str, Count>,
-    /// Traffic from pods.
+    /// Traffic from pods, and from the node.
     pub egress: BTreeMap<&'static str, Count>,
 }
 
@@ -150,6 +156,7 @@ impl Status {
             revision: control.revision,
             digest: hex(&control.digest),
             bundle_known: bundle.is_some(),
+            node: node::status(&arena, &pins, bundle.as_ref())?,
             endpoints: endpoints(&arena, &pins, bundle.as_ref()),
             services: services(bundle.as_ref()),
             rules: rules(
@@ -199,7 +206,7 @@ fn endpoints(tables: &[u8], pins: &Pins, bundle: Option<&Bundle<'_>>) -> Vec<End
     });
     let mut found: Vec<EndpointStatus> = (0..arena::ENDPOINT_SLOTS)
         .map(endpoint::at)
-        .filter(|at| tables.u32(at + endpoint::IFINDEX) != 0)
+        .filter(|at| !matches!(tables.u32(at + endpoint::IFINDEX), 0 | endpoint::NODE))
         .map(|at| endpoint_status(tables, at, pins, &names))
         .collect();
     found.sort_by(|a, b| (&a.pod, a.ifindex).cmp(&(&b.pod, b.ifindex)));

@@ -6,6 +6,8 @@ pub(crate) mod bpf;
 pub(crate) mod clock;
 /// File systems.
 pub(crate) mod fs;
+/// The node's own addresses and devices.
+pub(crate) mod local;
 /// Interfaces.
 pub(crate) mod net;
 /// Filters of traffic control.

@@ -68,6 +68,10 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     if !settings.sctp {
         front.diagnostics.push(sctp_dropped());
     }
+    if !settings.host_firewall {
+        let found = host_firewall_off(&front);
+        front.diagnostics.extend(found);
+    }
     let universe = front.universe_of_bundle(&settings, args.node.as_deref());
     let resolved = Resolved::new(&front.rules, &universe);
     let model = Model::build(&resolved, &settings);
@@ -122,6 +126,18 @@ fn sctp_dropped() -> Diagnostic {
     Diagnostic::new(codes::SETTING_BESIDE, "this cluster drops all SCTP")
         .note("`policyd` judges SCTP by the policies, as the tables say")
         .help("set `enable-sctp` where policies speak of SCTP")
+}
+
+fn host_firewall_off(front: &Front) -> Option<Diagnostic> {
+    let mut rules = front.rules.iter().map(|(_, rule)| rule);
+    let of_nodes = rules.find(|rule| rule.subject.node)?;
+    let diagnostic = Diagnostic::new(
+        codes::SETTING_BESIDE,
+        "this cluster's host firewall is off, so nothing is enforced on nodes",
+    )
+    .label(of_nodes.origin.subject, "selects nodes")
+    .help("set `enable-host-firewall` where node policies shall be enforced");
+    Some(diagnostic)
 }
 
 /// Encodes, opens what was encoded with the reader that the node uses, and writes it in one step.
@@ -226,12 +242,17 @@ fn fits(image: &Image) -> Result<(), Vec<Diagnostic>> {
 
 fn summary(front: &Front, image: &Image, args: &Build) -> String {
     let sizes = &image.sizes;
+    let nodes = match image.hosts() {
+        0 => String::new(),
+        nodes => format!(", {nodes} nodes with policies"),
+    };
     format!(
-        "{}: {} policies, {} rules, {} pods, {} identities, {} addresses of services, {} tables in {} KiB, {} answers compared with the model\n",
+        "{}: {} policies, {} rules, {} pods{}, {} identities, {} addresses of services, {} tables in {} KiB, {} answers compared with the model\n",
         args.output.display(),
         front.policies.policies().len(),
         front.rules.rules().len(),
-        image.endpoints.len(),
+        image.pods(),
+        nodes,
         sizes.identities,
         sizes.services,
         sizes.images,
@@ -246,7 +267,8 @@ fn manifest(front: &Front, image: &Image) -> String {
         "compiler": format!("policyc {}", env!("CARGO_PKG_VERSION")),
         "policies": front.policies.policies().iter().map(|policy| policy.info.to_string()).collect::<Vec<_>>(),
         "rules": front.rules.rules().len(),
-        "pods": image.endpoints.len(),
+        "pods": image.pods(),
+        "nodes_with_policies": image.hosts(),
         "answers_compared": image.sizes.checked,
     })
     .to_string()

@@ -97,6 +97,9 @@ fn human(bundle: &Bundle<'_>) -> String {
             addresses.join(" ")
         );
     }
+    for host in bundle.hosts() {
+        let _ = writeln!(out, "node     {} identity {}", host.name, host.identity);
+    }
     for rule in bundle.rules() {
         let _ = writeln!(out, "rule     {} @ {}:{}", rule.name, rule.file, rule.line);
     }
@@ -116,6 +119,9 @@ fn document(bundle: &Bundle<'_>) -> Value {
             "ipv4": endpoint.ipv4.map(|ip| ip.to_string()), "ipv6": endpoint.ipv6.map(|ip| ip.to_string()),
         })
     });
+    let hosts = bundle
+        .hosts()
+        .map(|host| json!({"name": host.name, "node": host.node, "identity": host.identity}));
     let rules = bundle
         .rules()
         .map(|rule| json!({"name": rule.name, "file": rule.file, "line": rule.line}));
@@ -135,6 +141,7 @@ fn document(bundle: &Bundle<'_>) -> Value {
         "logs": bundle.logs().collect::<Vec<_>>(),
         "manifest": serde_json::from_str::<Value>(bundle.manifest()).unwrap_or(Value::Null),
         "endpoints": endpoints.collect::<Vec<_>>(),
+        "hosts": hosts.collect::<Vec<_>>(),
         "rules": rules.collect::<Vec<_>>(),
         "identities": bundle.identities().collect::<Vec<_>>(),
         "nodes": bundle.nodes().collect::<Vec<_>>(),

@@ -141,6 +141,56 @@ fn authentication_and_log_texts_are_in_the_bundle() {
     }
 }
 
+#[test]
+fn nodes_with_policies_are_in_the_bundle() {
+    let folder = scratch("nodes");
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let policies = write(
+        "policies.yaml",
+        "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: edge}\n\
+         spec: {nodeSelector: {matchLabels: {pool: edge}}, ingress: [{fromEntities: [cluster]}]}\n",
+    );
+    let nodes = ["core", "edge"].iter().enumerate().map(|(at, name)| {
+        format!(
+            "---\napiVersion: v1\nkind: Node\nmetadata: {{name: {name}, labels: {{pool: {name}}}}}\n\
+             spec: {{podCIDR: 10.77.{at}.0/24}}\nstatus: {{addresses: [{{type: InternalIP, address: 192.0.2.{at}}}]}}\n"
+        )
+    });
+    let inventory = write("inventory.yaml", &nodes.collect::<String>());
+    let output = folder.join("nodes.bundle").to_str().unwrap().to_owned();
+    let build = |more: &[&str]| {
+        let mut args = vec!["build", &policies, "--inventory", &inventory, "--unsigned"];
+        args.extend(["--prove", "--output", &output]);
+        args.extend(more);
+        let ran = policyc(&args);
+        assert_eq!(ran.code, 0, "{}", ran.all());
+        let inspected = policyc(&["inspect", &output, "--format", "json"]);
+        let bundle: Value = serde_json::from_str(&inspected.stdout).unwrap();
+        let hosts = bundle["hosts"].as_array().unwrap().iter();
+        let names = hosts.map(|host| host["name"].as_str().unwrap().to_owned());
+        (names.collect::<Vec<_>>(), ran.all())
+    };
+    for (more, wanted) in [
+        (&["--host-firewall"][..], &["edge"][..]),
+        (&["--host-firewall", "--node", "edge"], &["edge"]),
+        (&["--host-firewall", "--node", "core"], &[]),
+    ] {
+        let (hosts, said) = build(more);
+        assert_eq!(hosts, wanted);
+        assert!(!said.contains("W1030"), "{said}");
+    }
+    let (hosts, said) = build(&[]);
+    assert!(hosts.is_empty());
+    assert!(
+        said.contains("W1030") && said.contains("host firewall is off"),
+        "{said}"
+    );
+}
+
 /// Builds unsigned with a proof; the file.
 fn proved(folder: &Path, name: &str, policies: &Path) -> Vec<u8> {
     let output = folder.join(name);
@@ -214,6 +264,12 @@ fn contents(bundle: &Bundle<'_>) -> write::Contents {
         ingress: it.ingress,
         egress: it.egress,
     };
+    let host = |it: policy_bundle::Host<'_>| write::Host {
+        node: it.node,
+        identity: it.identity,
+        ingress: it.ingress,
+        egress: it.egress,
+    };
     let rule = |it: policy_bundle::Rule<'_>| write::Rule {
         key: it.key.to_owned(),
         name: it.name.to_owned(),
@@ -232,5 +288,6 @@ fn contents(bundle: &Bundle<'_>) -> write::Contents {
         host_identity: bundle.host_identity(),
         certificate: bundle.certificate().map(str::to_owned),
         logs: bundle.logs().map(str::to_owned).collect(),
+        hosts: bundle.hosts().map(host).collect(),
     }
 }

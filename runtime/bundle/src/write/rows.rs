@@ -7,10 +7,10 @@ use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use super::pool::Pool;
 use crate::layout::{
-    EndpointRow, HAS_IPV4, HAS_IPV6, IpcacheRow, NO_NODE, RuleRow, SettingsRow, TextRow,
+    EndpointRow, HAS_IPV4, HAS_IPV6, HostRow, IpcacheRow, NO_NODE, RuleRow, SettingsRow, TextRow,
 };
 use crate::section::Kind;
-use crate::write::{Contents, EncodeError, Endpoint, Ipcache, Rule};
+use crate::write::{Contents, EncodeError, Endpoint, Host, Ipcache, Rule};
 
 /// One section to be.
 pub(super) struct Part {
@@ -50,6 +50,9 @@ pub(super) fn parts(contents: &Contents) -> Result<Vec<Part>, EncodeError> {
     }
     if !contents.logs.is_empty() {
         parts.push(table(Kind::Logs, &texts(&pool, &contents.logs)?)?);
+    }
+    if !contents.hosts.is_empty() {
+        parts.push(table(Kind::Hosts, &hosts(contents))?);
     }
     parts.sort_by_key(|part| part.kind);
     Ok(parts)
@@ -139,6 +142,19 @@ fn endpoints(contents: &Contents, pool: &Pool<'_>) -> Result<Vec<EndpointRow>, E
         .into_iter()
         .map(|entry| endpoint_row(pool, entry))
         .collect()
+}
+
+/// Two of one node are refused by every reader, as all that is out of order.
+fn hosts(contents: &Contents) -> Vec<HostRow> {
+    let mut hosts: Vec<&Host> = contents.hosts.iter().collect();
+    hosts.sort();
+    let row = |host: &Host| HostRow {
+        node: host.node.into(),
+        identity: host.identity.into(),
+        ingress: host.ingress.into(),
+        egress: host.egress.into(),
+    };
+    hosts.into_iter().map(row).collect()
 }
 
 fn endpoint_row(pool: &Pool<'_>, endpoint: &Endpoint) -> Result<EndpointRow, EncodeError> {

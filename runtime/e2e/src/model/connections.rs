@@ -67,6 +67,7 @@ impl Connection {
 struct Opened {
     until: Duration,
     generation: u64,
+    is_passing: bool,
 }
 
 /// What is known of a connection.
@@ -103,6 +104,11 @@ impl Known {
         self.opened(opener).generation
     }
 
+    /// Whether a direction was allowed without the node's policy being asked.
+    pub fn is_passing(&self, opener: Direction) -> bool {
+        self.opened(opener).is_passing
+    }
+
     /// Forgets that a direction is open.
     pub(super) fn close(&mut self, opener: Direction) {
         self.opened_mut(opener).until = Duration::ZERO;
@@ -113,7 +119,7 @@ impl Known {
         &mut self,
         packet: &Packet,
         direction: Direction,
-        opener: Direction,
+        (opener, is_passing): (Direction, bool),
         generation: u64,
         now: Duration,
     ) {
@@ -122,7 +128,11 @@ impl Known {
             Direction::Ingress => self.flags.1 |= packet.tcp_flags,
         }
         let until = now + Duration::from_nanos(self.lifetime(packet.protocol));
-        *self.opened_mut(opener) = Opened { until, generation };
+        *self.opened_mut(opener) = Opened {
+            until,
+            generation,
+            is_passing,
+        };
     }
 
     fn lifetime(&self, protocol: u8) -> u64 {

@@ -177,6 +177,42 @@ impl Packet {
     }
 }
 
+/// Source and destination of a frame, if its network header is long enough to have them, whatever else is wrong.
+pub(super) fn ends(frame: &[u8]) -> Option<(Address, Address)> {
+    let header = frame.get(14..)?;
+    match word(frame, 12)? {
+        0x0800 => {
+            let header: &[u8; 20] = header.first_chunk()?;
+            let address = |at: usize| {
+                let octets: [u8; 4] = header.get(at..)?.first_chunk().copied()?;
+                Some(Address(Ipv4Addr::from(octets).into()))
+            };
+            Some((address(12)?, address(16)?))
+        }
+        0x86dd => {
+            let header: &[u8; 40] = header.first_chunk()?;
+            let address = |at: usize| {
+                let octets: [u8; 16] = header.get(at..)?.first_chunk().copied()?;
+                Some(Address(Ipv6Addr::from(octets).into()))
+            };
+            Some((address(8)?, address(24)?))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a frame is about the link itself: spanning tree and its like have a length in place of a type.
+pub(super) fn is_of_link(frame: &[u8]) -> bool {
+    let kind = word(frame, 12).unwrap_or_default();
+    let is_raw = frame.get(14..16) == Some(&[0xff, 0xff]);
+    matches!(kind, 0x8809 | 0x888e | 0x88cc) || (kind < 0x600 && !is_raw)
+}
+
+/// Whether a frame is for a VLAN, as one of the node's own looks that has been there.
+pub(super) fn is_for_vlan(frame: &[u8]) -> bool {
+    matches!(word(frame, 12), Some(0x8100 | 0x88a8))
+}
+
 /// Reads a frame; the reason if it goes no further.
 ///
 /// # Errors

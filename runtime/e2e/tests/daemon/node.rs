@@ -195,6 +195,7 @@ impl Node {
             host_identity: 1,
             certificate: None,
             logs: Vec::new(),
+            hosts: Vec::new(),
         }
     }
 

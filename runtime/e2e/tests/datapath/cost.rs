@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use policy_abi::reason::Reason::{Allowed, DefaultDeny, Reply};
-use policyd_e2e::datapath::Datapath;
 use policyd_e2e::datapath::Direction::{self, Egress, Ingress};
+use policyd_e2e::datapath::{Datapath, Meeting};
 use policyd_e2e::packet::{self, ACK, SYN};
 
 use crate::world::{FRIEND, GENERATION, World, answering_tcp, friend, opening_tcp, stranger};
@@ -22,12 +22,13 @@ const VERIFIED: u32 = 100_000;
 fn programs_stay_small() {
     policyd_e2e::require_root!();
     let datapath = Datapath::load().unwrap();
-    for direction in [Ingress, Egress] {
-        let (verified, bytes) = datapath.size(direction).unwrap();
-        println!(
-            "{}: {verified} instructions verified, {bytes} bytes",
-            direction.program()
-        );
+    let pods = [Ingress, Egress].map(Meeting::from);
+    for meeting in pods
+        .into_iter()
+        .chain([Ingress, Egress].map(Meeting::at_device))
+    {
+        let (verified, bytes) = datapath.size(meeting).unwrap();
+        println!("{meeting:?}: {verified} instructions verified, {bytes} bytes");
         assert!((1..VERIFIED).contains(&verified));
     }
 }

@@ -20,6 +20,8 @@ mod events;
 mod fragments;
 /// Headers of all kinds, whole and broken.
 mod headers;
+/// The node's own packets, at its devices and between it and its pods.
+mod node;
 /// The same decision in the kernel as in user space, for tables and packets made at random.
 mod random;
 /// Connections: replies, their end, and permissions taken back.

@@ -16,6 +16,7 @@ mod tables;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use policy_abi::conntrack::PASSING;
 use policy_abi::reason::{self, Reason};
 use policyd_e2e::datapath::{DROP, Datapath, Direction, PASS, TEST_INTERFACE};
 use policyd_e2e::model::Model;
@@ -98,9 +99,10 @@ fn round(seed: u64, packets: u32, seen: &mut Seen) -> u32 {
             let jump = JUMPS[usize::from(numbers.once_in(2)) + usize::from(numbers.once_in(6))];
             model.now += datapath.pass_time(jump).unwrap();
         }
-        let (direction, frame) = source.next(&mut numbers);
-        let expected = model.judge(direction, &frame);
-        let (action, _) = datapath.repeat(direction, &frame, 1).unwrap();
+        let (meeting, frame) = source.next(&mut numbers);
+        let direction = meeting.direction;
+        let expected = model.judge(meeting, &frame);
+        let (action, _) = datapath.repeat(meeting, &frame, 1).unwrap();
         // Whatever this packet was judged by, too much time may have passed.
         if start.elapsed() > PATIENCE {
             return number;
@@ -113,7 +115,7 @@ fn round(seed: u64, packets: u32, seen: &mut Seen) -> u32 {
         let wanted = if expected.passes() { PASS } else { DROP };
         assert!(
             (action, found) == (wanted, *count),
-            "round {seed} packet {number} {direction:?}: {expected:?} was expected and counted {found} times instead \
+            "round {seed} packet {number} {meeting:?}: {expected:?} was expected and counted {found} times instead \
              of {count}, action {action}; {frame:02x?}"
         );
         *seen.entry(expected).or_insert(0) += 1;
@@ -144,5 +146,10 @@ fn compare(datapath: &Datapath, model: &Model, counted: &BTreeMap<(bool, Reason)
             [Direction::Egress, Direction::Ingress].map(|opener| known.generation(opener));
         let found = [entry.egress_generation, entry.ingress_generation].map(u64::from);
         assert_eq!(found, generations, "{key:?}");
+        let passing =
+            [Direction::Egress, Direction::Ingress].map(|opener| known.is_passing(opener));
+        let found = [entry.egress_record, entry.ingress_record];
+        let found = found.map(|record| u32::from(record) & PASSING != 0);
+        assert_eq!(found, passing, "{key:?}");
     }
 }

@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use policy_abi::proto;
 use policyd_e2e::datapath::Direction::{self, Egress, Ingress};
+use policyd_e2e::datapath::{Meeting, TEST_INTERFACE};
 use policyd_e2e::numbers::Numbers;
 use policyd_e2e::packet::{self, ACK, FIN, Ip, RST, SYN};
 
-use crate::tables::{PEERS, peer, pod};
+use crate::tables::{PEERS, node, peer, pod};
 
 /// Ports, few enough for packets to meet again.
 const PORTS: [u16; 6] = [0, 53, 80, 443, 1030, 1031];
@@ -36,6 +37,7 @@ const LONGEST: usize = 1_500;
 /// What a packet is made of, so that others can refer to it.
 #[derive(Clone, Debug)]
 struct Sent {
+    at_device: bool,
     direction: Direction,
     ipv6: bool,
     source: IpAddr,
@@ -53,35 +55,70 @@ pub(crate) struct Packets {
 }
 
 impl Packets {
-    /// The next packet and the way it goes.
-    pub(crate) fn next(&mut self, numbers: &mut Numbers) -> (Direction, Vec<u8>) {
-        if numbers.once_in(50) {
-            return (*numbers.choose(&[Ingress, Egress]), noise(numbers));
-        }
-        let earlier = (!self.memory.is_empty()).then(|| numbers.choose(&self.memory).clone());
-        let (direction, mut frame) = match (earlier, numbers.below::<u8>(10)) {
-            (Some(sent), 0..=2) => (sent.direction.reversed(), answer(numbers, &sent)),
-            (Some(sent), 3) => (sent.direction, again(numbers, &sent)),
-            (Some(sent), 4) => (sent.direction.reversed(), error(numbers, &sent)),
-            (_, 5) => discovery(numbers),
-            _ => self.fresh(numbers),
+    /// The next packet and how it meets a program.
+    pub(crate) fn next(&mut self, numbers: &mut Numbers) -> (Meeting, Vec<u8>) {
+        let (at_device, direction, frame) = self.draw(numbers);
+        let came_by = if numbers.once_in(3) {
+            TEST_INTERFACE
+        } else {
+            0
         };
-        damage(numbers, &mut frame);
-        (direction, frame)
+        let meeting = Meeting {
+            direction,
+            at_device,
+            came_by,
+        };
+        (meeting, frame)
     }
 
-    fn fresh(&mut self, numbers: &mut Numbers) -> (Direction, Vec<u8>) {
+    /// Whether it is at a device, which way it goes, and the packet.
+    fn draw(&mut self, numbers: &mut Numbers) -> (bool, Direction, Vec<u8>) {
+        let at_device = numbers.once_in(2);
+        if numbers.once_in(50) {
+            let direction = *numbers.choose(&[Ingress, Egress]);
+            return (at_device, direction, noise(numbers));
+        }
+        let earlier = (!self.memory.is_empty()).then(|| numbers.choose(&self.memory).clone());
+        let (at_device, direction, mut frame) = match (earlier, numbers.below::<u8>(10)) {
+            (Some(sent), 0..=2) => {
+                let frame = answer(numbers, &sent);
+                (sent.at_device, sent.direction.reversed(), frame)
+            }
+            (Some(sent), 3) => (sent.at_device, sent.direction, again(numbers, &sent)),
+            (Some(sent), 4) => {
+                let frame = error(numbers, &sent);
+                (sent.at_device, sent.direction.reversed(), frame)
+            }
+            (_, 5) => {
+                let (direction, frame) = discovery(numbers, at_device);
+                (at_device, direction, frame)
+            }
+            _ => {
+                let (direction, frame) = self.fresh(numbers, at_device);
+                (at_device, direction, frame)
+            }
+        };
+        damage(numbers, &mut frame);
+        (at_device, direction, frame)
+    }
+
+    fn fresh(&mut self, numbers: &mut Numbers, at_device: bool) -> (Direction, Vec<u8>) {
         let (direction, ipv6) = (*numbers.choose(&[Ingress, Egress]), numbers.once_in(2));
-        let other = peer(ipv6, numbers.below(PEERS.into()));
+        let own = own(ipv6, at_device);
+        let mut other = peer(ipv6, numbers.below(PEERS.into()));
+        if numbers.once_in(3) {
+            // A pod and its node.
+            other = self::own(ipv6, !at_device);
+        }
         let (mut source, mut destination) = match direction {
-            Egress => (pod(ipv6), other),
-            Ingress => (other, pod(ipv6)),
+            Egress => (own, other),
+            Ingress => (other, own),
         };
         // Sometimes somebody else's address, sometimes the pod's own on both sides.
         match numbers.below::<u8>(40) {
             0 => source = peer(ipv6, numbers.below(PEERS.into())),
             1 => destination = peer(ipv6, numbers.below(PEERS.into())),
-            2 => (source, destination) = (pod(ipv6), pod(ipv6)),
+            2 => (source, destination) = (own, own),
             _ => {}
         }
         let protocol = match *numbers.choose(&PROTOCOLS) {
@@ -92,6 +129,7 @@ impl Packets {
         };
         let ports = (*numbers.choose(&PORTS), *numbers.choose(&PORTS));
         let sent = Sent {
+            at_device,
             direction,
             ipv6,
             source,
@@ -114,6 +152,11 @@ impl Packets {
         }
         (direction, frame)
     }
+}
+
+/// The address of the endpoint whose packets these are.
+fn own(ipv6: bool, at_device: bool) -> IpAddr {
+    if at_device { node(ipv6) } else { pod(ipv6) }
 }
 
 /// The way back, of the same protocol and with the ports exchanged.
@@ -161,12 +204,13 @@ fn error(numbers: &mut Numbers, sent: &Sent) -> Vec<u8> {
 }
 
 /// Neighbour discovery, real and pretended.
-fn discovery(numbers: &mut Numbers) -> (Direction, Vec<u8>) {
+fn discovery(numbers: &mut Numbers, at_device: bool) -> (Direction, Vec<u8>) {
     let direction = *numbers.choose(&[Ingress, Egress]);
     let link = |last| IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last));
     let all = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
     let ends = [
-        pod(true),
+        own(true, at_device),
+        own(true, at_device),
         link(1),
         link(2),
         all,
@@ -174,12 +218,16 @@ fn discovery(numbers: &mut Numbers) -> (Direction, Vec<u8>) {
         Ipv6Addr::UNSPECIFIED.into(),
     ];
     let (source, destination) = (*numbers.choose(&ends), *numbers.choose(&ends));
-    let kind = 132 + numbers.below::<u8>(7);
+    let kind = match numbers.below::<u8>(10) {
+        0 => 143,
+        1 => 2,
+        kind => 128 + kind,
+    };
     let message = packet::icmp(kind, 0, [0; 4], &[0; 16]);
-    let hop_limit = if numbers.once_in(4) { 64 } else { 255 };
+    let hop_limit = *numbers.choose(&[64, 255, 255, 255, 1]);
     if numbers.once_in(10) {
         // The same in IPv4, where there is no such thing.
-        let (own, any) = (pod(false), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let (own, any) = (own(false, at_device), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let (source, destination) = match direction {
             Egress => (*numbers.choose(&[own, any]), peer(false, 1)),
             Ingress => (peer(false, 1), own),
@@ -270,7 +318,9 @@ fn damage(numbers: &mut Numbers, frame: &mut Vec<u8>) {
 
 /// A frame of no sense at all.
 fn noise(numbers: &mut Numbers) -> Vec<u8> {
-    let ethertype = *numbers.choose(&[0x0800, 0x86dd, 0x0806, 0x8847, 0x0000, 0xffff]);
+    let ethertype = *numbers.choose(&[
+        0x0800, 0x86dd, 0x0806, 0x8847, 0x8100, 0x88cc, 0x0000, 0xffff,
+    ]);
     let length = 40 + numbers.below::<usize>(100);
     let bytes: Vec<u8> = (0..length).map(|_| numbers.below(256)).collect();
     packet::ethernet(ethertype, &bytes)

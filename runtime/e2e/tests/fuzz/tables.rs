@@ -24,6 +24,11 @@ pub(crate) fn pod(ipv6: bool) -> IpAddr {
     peer(ipv6, 200)
 }
 
+/// The node's address.
+pub(crate) fn node(ipv6: bool) -> IpAddr {
+    peer(ipv6, 201)
+}
+
 /// A peer's address.
 pub(crate) fn peer(ipv6: bool, number: u8) -> IpAddr {
     if ipv6 {
@@ -44,7 +49,7 @@ impl Tables {
     pub(crate) fn new(numbers: &mut Numbers) -> Self {
         let records = records(numbers);
         let count = u64::try_from(records.len()).unwrap() + 1;
-        let images = [(); 2].map(|()| image(numbers, count));
+        let images = [(); 4].map(|()| image(numbers, count));
         let (IpAddr::V4(ipv4), IpAddr::V6(ipv6)) = (pod(false), pod(true)) else {
             unreachable!()
         };
@@ -60,8 +65,17 @@ impl Tables {
             0,
             1,
         );
+        arena.set_identity(TEST_INTERFACE, numbers.below(u64::from(IDENTITIES)));
+        let host = numbers.below::<u32>(u64::from(IDENTITIES));
+        let has_policy = !numbers.once_in(6);
+        if has_policy {
+            arena = arena.with_node(host, 2, 3);
+        }
         if numbers.once_in(4) {
             arena.set_endpoint_flags(TEST_INTERFACE, endpoint::AUDIT);
+        }
+        if has_policy && numbers.once_in(4) {
+            arena.set_endpoint_flags(endpoint::NODE, endpoint::AUDIT);
         }
         let mut identity = |limit: u32| numbers.below::<u32>(u64::from(limit));
         let mut hosts = BTreeMap::new();
@@ -78,6 +92,7 @@ impl Tables {
                 prefixes.push((address, bits[usize::from(number % 2)], identity(IDENTITIES)));
             }
             hosts.insert(Address::new(pod(ipv6)), identity(IDENTITIES));
+            hosts.insert(Address::new(node(ipv6)), host);
         }
         prefixes
             .retain(|(address, bits, _)| *bits == 24 || *bits == 112 || address.octets()[2] == 0);

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use policy_abi::event::{Event, KNOWN_ADDRESSES, KNOWN_PORTS, NO_IDENTITY};
+use policy_abi::endpoint::NODE_INDEX;
+use policy_abi::event::{BY_NODE, Event, KNOWN_ADDRESSES, KNOWN_PORTS, NO_IDENTITY};
 use policy_abi::ipcache::V4;
 use policy_abi::proto;
 use policy_abi::reason::{self, Reason};
@@ -24,10 +25,15 @@ pub(super) struct Line<'a> {
     /// What the policy said to a packet that was only audited.
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'static str>,
-    /// `to-pod` or `from-pod`.
+    /// `to-pod` or `from-pod`; `to-node` or `from-node` at a device of the node's.
     direction: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pod: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
+    /// `node` if the node's policy decided about a packet between a pod and its node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'static str>,
     ifindex: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     interface: Option<String>,
@@ -116,12 +122,15 @@ impl<'a> Line<'a> {
             verdict,
             reason,
             policy: is_audited.then(|| name_of(event.verdict)),
-            direction: if event.egress == 0 {
-                "to-pod"
-            } else {
-                "from-pod"
+            direction: match (event.egress == 0, event.endpoint & NODE_INDEX == 0) {
+                (true, true) => "to-pod",
+                (false, true) => "from-pod",
+                (true, false) => "to-node",
+                (false, false) => "from-node",
             },
             pod: names.and_then(|names| names.pod(event)),
+            node: names.and_then(|names| names.node(event)),
+            by: (event.known & BY_NODE != 0).then_some("node"),
             ifindex: event.ifindex,
             interface: net::name(event.ifindex),
             packet: addresses(event),

@@ -1,5 +1,6 @@
 //! Names of pods, rules and identities: those of the bundle in force.
 
+use policy_abi::endpoint::NODE_INDEX;
 use policy_abi::event::Event;
 use policy_bundle::{Bundle, Trust};
 
@@ -21,6 +22,7 @@ pub(super) struct Rule {
 pub(super) struct Table {
     generation: u64,
     pods: Vec<String>,
+    nodes: Vec<String>,
     rules: Vec<Rule>,
     identities: Vec<String>,
     logs: Vec<String>,
@@ -29,6 +31,12 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn pod(&self, event: &Event) -> Option<&str> {
         self.pods.get(event.endpoint as usize).map(String::as_str)
+    }
+
+    /// The node, if the event is about what it sends or gets itself.
+    pub(super) fn node(&self, event: &Event) -> Option<&str> {
+        let index = event.endpoint.checked_sub(NODE_INDEX)?;
+        self.nodes.get(index as usize).map(String::as_str)
     }
 
     pub(super) fn rule(&self, event: &Event) -> Option<&Rule> {
@@ -95,6 +103,7 @@ impl Names {
         Ok(Table {
             generation,
             pods: bundle.endpoints().map(|pod| pod.name.to_owned()).collect(),
+            nodes: bundle.nodes().map(str::to_owned).collect(),
             rules: bundle.rules().map(rule).collect(),
             identities: bundle.identities().map(str::to_owned).collect(),
             logs: bundle.logs().map(str::to_owned).collect(),

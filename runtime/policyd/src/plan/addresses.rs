@@ -1,5 +1,6 @@
 //! Addresses and prefixes as the maps want them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use policy_abi::ipcache::{PREFIX_BASE, V4, V6};
@@ -24,15 +25,24 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// Addresses of the node itself get the identity of the host.
-    pub(crate) fn new(bundle: &Bundle<'_>, node: Option<u32>) -> Self {
+    /// Addresses of the node itself get the identity of the host. `own`: that identity, and addresses that the node has,
+    /// if its own policy is enforced; what the bundle says of an address counts more, unless that is another node's.
+    pub(crate) fn new(
+        bundle: &Bundle<'_>,
+        node: Option<u32>,
+        own: Option<(u32, &BTreeSet<IpAddr>)>,
+    ) -> Self {
         let mut all = Self::default();
         for entry in bundle.ipcache() {
+            let is_here = |own: (u32, &BTreeSet<IpAddr>)| own.1.contains(&entry.address);
+            let is_taken_over = entry.node.is_some() && own.is_some_and(is_here);
             let is_own = node.is_some() && entry.node == node;
             let address = address(
                 &entry,
                 if is_own {
                     entry.own.unwrap_or(bundle.host_identity())
+                } else if let Some((identity, _)) = own.filter(|_| is_taken_over) {
+                    identity
                 } else {
                     entry.identity
                 },
@@ -43,18 +53,41 @@ impl Addresses {
                 all.prefixes.push(address);
             }
         }
+        if let Some((identity, own)) = own {
+            all.add_own(identity, own);
+        }
         all
     }
 }
 
-fn address(entry: &Ipcache, identity: u32) -> Address {
-    let (family, bytes) = match entry.address {
+impl Addresses {
+    fn add_own(&mut self, identity: u32, own: &BTreeSet<IpAddr>) {
+        let known = self.hosts.iter().map(|host| (host.family, host.bytes));
+        let known: BTreeSet<_> = known.collect();
+        let fresh = own.iter().map(|address| spread(*address));
+        let fresh = fresh.filter(|one| !known.contains(one));
+        self.hosts.extend(fresh.map(|(family, bytes)| Address {
+            family,
+            bytes,
+            prefix_len: if family == V4 { 32 } else { 128 },
+            identity,
+        }));
+    }
+}
+
+/// An address as keys want it.
+fn spread(address: IpAddr) -> (u8, [u8; 16]) {
+    match address {
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();
             (V4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
         }
         IpAddr::V6(address) => (V6, address.octets()),
-    };
+    }
+}
+
+fn address(entry: &Ipcache, identity: u32) -> Address {
+    let (family, bytes) = spread(entry.address);
     Address {
         family,
         bytes,

@@ -21,6 +21,31 @@ fn ifindex(name: &str) -> Option<u32> {
     name.strip_prefix('v')?.parse().ok()
 }
 
+/// `v1` leads elsewhere, `v2` has the address that the bundle knows of the node, `tun` none.
+fn local() -> Local {
+    let kinds = [
+        ("lo", Kind::Loopback),
+        ("v1", Kind::Ethernet),
+        ("v2", Kind::Ethernet),
+        ("v3", Kind::Ethernet),
+        ("tun", Kind::Other),
+    ];
+    let addresses = [
+        ("lo", "127.0.0.1"),
+        ("lo", "192.0.2.1"),
+        ("v2", "192.0.2.1"),
+        ("v3", "192.0.2.7"),
+        ("v3", "10.0.0.1"),
+        ("tun", "198.51.100.1"),
+    ];
+    let address = |(name, address): (&str, &str)| (name.to_owned(), address.parse().unwrap());
+    Local {
+        kinds: kinds.map(|(name, kind)| (name.to_owned(), kind)).into(),
+        addresses: addresses.map(address).into(),
+        by_default: ["v1".to_owned()].into(),
+    }
+}
+
 fn with<T>(
     contents: &Contents,
     config: &Config,
@@ -28,7 +53,7 @@ fn with<T>(
 ) -> T {
     let file = encode(contents, Some(&common::key())).unwrap();
     let bundle = Bundle::open(&file, &Trust::AllowUnsigned).unwrap();
-    use_it(Plan::new(&bundle, config, &ifindex))
+    use_it(Plan::new(&bundle, config, &ifindex, &|| Ok(local())))
 }
 
 fn refusal(contents: &Contents, config: &Config) -> Failure {
@@ -198,6 +223,125 @@ fn crowded_tables_are_found_or_refused() {
                 .unwrap_err()
                 .to_string()
                 .contains("too many interface indexes collide")
+        );
+    });
+}
+
+/// The sample's node `node-a` with a policy of its own.
+fn with_host() -> Contents {
+    let mut contents = common::contents();
+    let web = contents.endpoints[0].clone();
+    contents.hosts = vec![policy_bundle::write::Host {
+        node: 0,
+        identity: 1,
+        ingress: web.ingress,
+        egress: web.egress,
+    }];
+    contents
+}
+
+fn names(plan: &Plan<'_>) -> Vec<String> {
+    plan.devices().map(|one| one.interface.clone()).collect()
+}
+
+#[test]
+fn nodes_without_policies_are_left_alone() {
+    let contents = with_host();
+    let other = Config {
+        node: "node-b".to_owned(),
+        ..config("")
+    };
+    for (contents, config) in [(common::contents(), config("")), (contents, other)] {
+        with(&contents, &config, |plan| {
+            let plan = plan.unwrap();
+            assert_eq!((plan.host.clone(), plan.spots().count()), (None, 0));
+            let arena = plan.arena().unwrap();
+            assert_eq!(endpoint::find(&arena[..], endpoint::NODE), 0);
+        });
+    }
+}
+
+#[test]
+fn devices_are_found_or_named() {
+    let contents = with_host();
+    with(&contents, &config(""), |plan| {
+        let plan = plan.unwrap();
+        assert_eq!(names(&plan), ["v1", "v2"]);
+        assert_eq!(plan.spots().count(), 4);
+    });
+    // The interface of a pod is no device of the node's, whatever it is used for besides.
+    with(&contents, &config(&endpoint_of("v1", "shop/web")), |plan| {
+        assert_eq!(names(&plan.unwrap()), ["v2"]);
+    });
+    let named = |list: &str| config(&format!("[host]\ndevices = {list}\n"));
+    with(&contents, &named("['v9', 'v3']"), |plan| {
+        assert_eq!(names(&plan.unwrap()), ["v3", "v9"]);
+    });
+    with(&contents, &named("['gone']"), |plan| {
+        let plan = plan.unwrap();
+        assert_eq!(plan.spots().count(), 0);
+        let failure = plan.require_interfaces().unwrap_err();
+        assert!(failure.to_string().contains("device `gone`"), "{failure}");
+    });
+    let failure = refusal(&contents, &named("['tun']"));
+    assert!(failure.to_string().contains("Ethernet header"), "{failure}");
+    let both = endpoint_of("v1", "shop/web") + &endpoint_of("v2", "shop/client");
+    let failure = refusal(&contents, &config(&both));
+    assert!(
+        failure.to_string().contains("none of its devices"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn switched_off_means_refused() {
+    let off = config("[host]\nenforcement = 'off'\n");
+    let failure = refusal(&with_host(), &off);
+    assert_eq!(failure.cause().exit_code(), 1);
+    assert!(failure.to_string().contains("`host.enforcement` is `off`"));
+    with(&common::contents(), &off, |plan| {
+        assert!(plan.unwrap().host.is_none());
+    });
+}
+
+#[test]
+fn the_node_has_a_slot_and_all_its_addresses() {
+    let mut contents = with_host();
+    // Another node's address that this one has taken over.
+    contents.ipcache.push(policy_bundle::write::Ipcache {
+        address: "192.0.2.7".parse().unwrap(),
+        prefix_len: 32,
+        identity: 2,
+        node: Some(1),
+        own: None,
+    });
+    let config = config("[host]\naudit = true\n");
+    with(&contents, &config, |plan| {
+        let plan = plan.unwrap();
+        let arena = plan.arena().unwrap();
+        let at = endpoint::find(&arena[..], endpoint::NODE);
+        let field = |offset| arena.u32(at + offset);
+        assert_eq!(field(endpoint::IDENTITY), 1);
+        assert_eq!(field(endpoint::FLAGS), endpoint::AUDIT);
+        assert_eq!(field(endpoint::INDEX), endpoint::NODE_INDEX);
+        assert_eq!(field(endpoint::INGRESS), contents.hosts[0].ingress);
+        assert_eq!(field(endpoint::EGRESS), contents.hosts[0].egress);
+        let hosts = &plan.addresses.hosts;
+        let identity = |address: [u8; 4]| {
+            let mut found = hosts.iter().filter(|one| one.host_key(0)[..4] == address);
+            let identity = found.next().map(Address::value);
+            assert!(found.next().is_none(), "{address:?} is there twice");
+            identity.map(u32::from_ne_bytes)
+        };
+        assert_eq!(identity([192, 0, 2, 1]), Some(1));
+        assert_eq!(identity([192, 0, 2, 7]), Some(1));
+        assert_eq!(identity([127, 0, 0, 1]), None);
+        // What the bundle says of an address counts more: this one is a pod's.
+        assert_eq!(identity([10, 0, 0, 1]), Some(3));
+        let text = plan.to_string();
+        assert!(
+            text.contains("attach    v2 (2) to node node-a: identity 1"),
+            "{text}"
         );
     });
 }

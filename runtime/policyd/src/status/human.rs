@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::status::{Count, EndpointStatus, Status};
+use crate::status::{Count, EndpointStatus, NodeStatus, Status};
 
 impl fmt::Display for Status {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,6 +16,10 @@ impl fmt::Display for Status {
                 out,
                 "the copy of the bundle is missing: pods and rules have no names"
             )?;
+        }
+        match &self.node {
+            Some(node) => write_node(out, node)?,
+            None => writeln!(out, "\nnode: no policy applies to it")?,
         }
         writeln!(out, "\npods")?;
         for endpoint in &self.endpoints {
@@ -41,8 +45,8 @@ impl fmt::Display for Status {
             )?;
         }
         for (title, reasons) in [
-            ("to pods", &self.reasons.ingress),
-            ("from pods", &self.reasons.egress),
+            ("to pods and the node", &self.reasons.ingress),
+            ("from pods and the node", &self.reasons.egress),
         ] {
             writeln!(out, "\n{:>10} {:>14}  {title}", "packets", "bytes")?;
             for (name, count) in reasons.iter().filter(|(_, count)| count.packets != 0) {
@@ -51,6 +55,24 @@ impl fmt::Display for Status {
         }
         Ok(())
     }
+}
+
+fn write_node(out: &mut fmt::Formatter<'_>, node: &NodeStatus) -> fmt::Result {
+    let name = node.name.as_deref().unwrap_or("?");
+    let audit = if node.audit { " AUDIT ONLY" } else { "" };
+    writeln!(out, "\nnode {name} identity {}{audit}", node.identity)?;
+    if node.devices.is_empty() {
+        writeln!(out, "  NOT ATTACHED to any device")?;
+    }
+    for device in &node.devices {
+        let attached = if device.attached {
+            "attached"
+        } else {
+            "NOT ATTACHED"
+        };
+        writeln!(out, "  {} {attached}", device.interface)?;
+    }
+    Ok(())
 }
 
 fn write_endpoint(out: &mut fmt::Formatter<'_>, endpoint: &EndpointStatus) -> fmt::Result {

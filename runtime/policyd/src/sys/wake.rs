@@ -130,7 +130,7 @@ fn signals() -> io::Result<OwnedFd> {
     owned(fd)
 }
 
-/// A netlink socket that hears of interfaces.
+/// A netlink socket that hears of interfaces and their addresses.
 fn interfaces() -> io::Result<OwnedFd> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: the call takes no pointers.
@@ -138,7 +138,8 @@ fn interfaces() -> io::Result<OwnedFd> {
     // SAFETY: all zeros is a valid address.
     let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
     address.nl_family = FAMILY;
-    address.nl_groups = libc::RTMGRP_LINK.unsigned_abs();
+    let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+    address.nl_groups = groups.unsigned_abs();
     // SAFETY: the address is of the type and length given.
     let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), LENGTH) };
     if bound == 0 {
