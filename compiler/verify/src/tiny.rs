@@ -3,6 +3,7 @@
 //! A rule that changes no verdict in these universes changes none anywhere, so trying all of their flows judges the
 //! solver.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use policyc_ir::port::Protocol;
 use policyc_ir::resolve::Resolved;
 use policyc_ir::rule::{Action, Direction, Level, Rule, RuleSet};
 use policyc_ir::universe::{Endpoint, Identity, NamedPorts, Universe};
-use policyc_ir::{EndpointId, IdentityId};
+use policyc_ir::{EndpointId, IdentityId, NodeId};
 
 /// Rules made at random from a small vocabulary.
 pub(crate) mod draft;
@@ -29,6 +30,8 @@ fn universe(red: [bool; 2], web: Option<u16>) -> Universe {
     let mut universe = Universe::new();
     add_addresses(&mut universe);
     add_nodes(&mut universe);
+    // Some pods are on nodes that run the API server: these see another host.
+    universe.hosts_serve_api(BTreeSet::from([NodeId::at(0)]));
     let ports: NamedPorts = web
         .map(|port| ((Arc::from("web"), Protocol::TCP), port))
         .into_iter()
@@ -263,7 +266,7 @@ fn walk(model: &Model<'_>, rules: &RuleSet, flow: &Flow) -> bool {
         }
         passed = Some(level.tier);
     }
-    !policy.default_deny || policy.localhost && flow.peer == IdentityId::HOST
+    !policy.default_deny || policy.localhost && model.universe().is_host(flow.peer)
 }
 
 pub(crate) fn all_verdicts(

@@ -114,7 +114,7 @@ fn breaches(rules: &RuleSet, model: &Model<'_>, guard: &Guard, flow: &Flow) -> V
     let universe = model.universe();
     let endpoint = universe.endpoint(flow.subject).unwrap();
     let unknown = [IdentityId::UNKNOWN, IdentityId::WORLD];
-    if unknown.contains(&flow.peer) || endpoint.host && flow.peer == IdentityId::HOST {
+    if unknown.contains(&flow.peer) || endpoint.host && universe.is_host(flow.peer) {
         return Vec::new();
     }
     let (from, to) = match flow.direction {

@@ -97,7 +97,7 @@ pub(super) fn is_one(universe: &Universe, parties: &Parties, party: Party, sourc
     let world = identity.labels.has_name("world-ipv4") || identity.labels.has_name("world-ipv6");
     match parties {
         Parties::Any => pod || world,
-        Parties::Everyone => !(source && party.identity == IdentityId::HOST),
+        Parties::Everyone => !(source && universe.is_host(party.identity)),
         Parties::Pods(selector) => pod && selector.matches(&identity.labels),
         Parties::Entity(_) => world,
         Parties::Cidr(cidr) => world && identity.cidr.is_some_and(|own| cidr.covers(&own)),
@@ -184,7 +184,7 @@ fn outcomes(rules: &RuleSet, universe: &Universe, intent: &Intent, on: &Wanted) 
                 let foreign = families.contains(&Some(true)) && *protocol == 58
                     || families.contains(&Some(false)) && *protocol == 1;
                 let (protocol, port) = (Protocol(*protocol), *port);
-                let itself = from.identity == IdentityId::HOST && to.identity == IdentityId::HOST;
+                let itself = universe.is_host(from.identity) && universe.is_host(to.identity);
                 let policy = (from.endpoint.is_some() || to.endpoint.is_some()) && !itself;
                 if foreign || !policy || !meant(on, universe, *to, protocol, port) {
                     continue;

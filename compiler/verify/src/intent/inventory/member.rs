@@ -29,7 +29,7 @@ fn is_one(ground: &Ground<'_>, parties: &Parties, party: Party, source: bool, wh
         Party::Outside(_) => identity.map(|identity| &identity.labels),
     };
     let Some(labels) = own else { return false };
-    let host = id == IdentityId::HOST;
+    let host = universe.is_host(id);
     let is_pod = labels.get(&Key::new(Source::K8s, NAMESPACE)).is_some() && !host;
     let world = identity.filter(|_| matches!(party, Party::Outside(_)) && is_world(labels));
     match parties {

@@ -100,7 +100,8 @@ fn paths(model: &Model<'_>, all: &[Party], on: &Wanted, hops: u32) -> BTreeSet<(
     let last = open(model, all, on);
     let mut found = last.clone();
     for _ in 1..hops {
-        let is_pod = |party: &Party| party.endpoint.is_some() && party.identity != IdentityId::HOST;
+        let is_pod =
+            |party: &Party| party.endpoint.is_some() && !model.universe().is_host(party.identity);
         let through = any.iter().filter(|(_, via)| is_pod(&all[*via]));
         let longer = through.flat_map(|(from, via)| {
             let on = found.iter().filter(move |(start, _)| start == via);
