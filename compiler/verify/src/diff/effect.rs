@@ -22,7 +22,7 @@ use crate::term::{Assignment, Term};
 mod filters;
 
 /// Cells that are looked at.
-const CELLS: usize = 1024;
+const CELLS: usize = 2048;
 
 /// Finds flows of which proxies or authentication ask something else.
 pub(super) fn search(search: &mut Search<'_>, found: &mut Found) {
