@@ -133,7 +133,7 @@ impl Sat {
             Term::Const(false) => !self.holds,
             Term::Flag(var) => self.bits(*var).first().copied().unwrap_or(!self.holds),
             Term::Not(inner) => !self.encode(inner),
-            Term::And(terms) => self.shared(terms, |sat, all| sat.all(all)),
+            Term::And(terms) => self.shared(terms, Self::all),
             Term::Or(terms) => self.shared(terms, |sat, all| {
                 !sat.all(all.into_iter().map(|lit| !lit).collect())
             }),
