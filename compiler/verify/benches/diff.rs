@@ -32,8 +32,8 @@ fn main() {
     {
         return;
     }
-    println!("| policies | change | median | longest | questions to the solver | differences |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("| policies | change | median | longest | questions | differences | undecided |");
+    println!("| ---: | --- | ---: | ---: | ---: | ---: | ---: |");
     for policies in [1000, 5000] {
         let text = std::fs::read_to_string(cluster(policies)).unwrap();
         let documents: Vec<&str> = text.split("---\n").filter(|one| !one.is_empty()).collect();
@@ -56,6 +56,20 @@ const CHANGES: &[(&str, Edit)] = &[
     ("one policy is gone", |documents, at| {
         edited(documents, at, |_| String::new())
     }),
+    (
+        "one deny is an allow, or one allow a deny",
+        |documents, at| {
+            edited(documents, at, |text| {
+                let deny = text.contains("Deny:");
+                let (from, to) = if deny {
+                    ("Deny:", ":")
+                } else {
+                    ("gress:", "gressDeny:")
+                };
+                text.replacen(from, to, 1)
+            })
+        },
+    ),
     ("one policy is there twice", |documents, at| {
         let copy = |text: &str| format!("{text}---\n{}", text.replacen("name: ", "name: copy-", 1));
         edited(documents, at, copy)
@@ -88,7 +102,7 @@ fn cluster(policies: u32) -> PathBuf {
 
 fn measure(policies: u32, name: &str, old: &RuleSet, documents: &[&str], edit: Edit) {
     let step = documents.len() / TRIES;
-    let (mut times, mut questions, mut changes) = (Vec::new(), 0, 0);
+    let (mut times, mut questions, mut changes, mut undecided) = (Vec::new(), 0, 0, 0);
     for number in 0..TRIES {
         let new = read(&edit(documents, number * step));
         let start = Instant::now();
@@ -96,11 +110,12 @@ fn measure(policies: u32, name: &str, old: &RuleSet, documents: &[&str], edit: E
         times.push(start.elapsed());
         questions += found.stats.questions;
         changes += found.changes.len();
+        undecided += usize::from(!found.is_decided());
     }
     times.sort();
     let show = |time: Option<&Duration>| time.map_or(0, Duration::as_millis);
     println!(
-        "| {policies} | {name} | {} ms | {} ms | {questions} | {changes} |",
+        "| {policies} | {name} | {} ms | {} ms | {questions} | {changes} | {undecided} |",
         show(times.get(TRIES / 2)),
         show(times.last()),
     );
@@ -108,12 +123,7 @@ fn measure(policies: u32, name: &str, old: &RuleSet, documents: &[&str], edit: E
 
 fn difference(old: &RuleSet, new: &RuleSet) -> Difference {
     let found = compare(old, new, &Settings::default(), &Options::default());
-    assert!(
-        found.is_decided(),
-        "{:?} {:?}",
-        found.undecided,
-        found.faults
-    );
+    assert!(found.faults.is_empty(), "{:?}", found.faults);
     found
 }
 

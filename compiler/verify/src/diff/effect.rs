@@ -7,7 +7,7 @@
 use policyc_ir::RuleId;
 use policyc_ir::l7::Parser;
 use policyc_ir::port::{L4, Ports};
-use policyc_ir::rule::{Action, Direction, Level, Peer, Peers, Rule, Services};
+use policyc_ir::rule::{Action, Direction, Level, Peer, Rule, Services};
 
 use super::asks::Asks;
 use super::component::Found;
@@ -15,14 +15,15 @@ use super::fact::Fact;
 use super::joint::Version;
 use super::search::{Judged, Search};
 use super::{REGIONS, What, conflict};
-use crate::encode::{Seat, matching};
+use crate::encode::Seat;
 use crate::term::{Assignment, Term};
 
-/// Rules that speak of layer 4 alone.
-mod plain;
+/// Rules by the filters that Cilium makes of them.
+mod filters;
 
-/// Cells that are looked at.
-const CELLS: usize = 1 << 14;
+/// Cells that are looked at, times the rules that may have a part in them. What counts is not time, so that the result is
+/// the same on every machine.
+const EFFORT: usize = 600_000;
 
 /// Finds flows of which proxies or authentication ask something else.
 pub(super) fn search(search: &mut Search<'_>, found: &mut Found) {
@@ -123,7 +124,10 @@ fn settled(search: &Search<'_>) -> Term {
     let [some, beside] = both;
     let others = any(with().filter(|one| !opens(one)).collect());
     let odd = any(with().filter(|one| !kept(one) && !opens(one)).collect());
-    some.and(others.negate()).or(beside.and(odd.negate()))
+    // Outside default deny proxies let everything pass.
+    let flips = search.question.flips();
+    let beside = Term::all([beside, odd.negate(), flips.negate()]);
+    some.and(others.negate()).or(beside)
 }
 
 /// What tells cells apart, ports at which they end, and whether that may not be all.
@@ -135,16 +139,16 @@ fn atoms(search: &Search<'_>, rules: &[Known<'_>]) -> (Vec<Term>, Vec<Fact>, boo
         atoms.push(peer.is_host());
     }
     let authenticated = rules.iter().any(|(_, rule, _)| rule.auth.is_some());
-    if rules.iter().any(|(_, rule, _)| rule.level != Level::NORMAL) {
-        atoms.extend(rules.iter().map(|(.., matches)| matches.clone()));
-        let allows = rules.iter().map(|(_, rule, _)| *rule);
-        let allows = allows.filter(|rule| rule.action == Action::Allow);
-        atoms.extend(allows.flat_map(|rule| pieces(search, rule)));
-    } else {
-        let special = rules.iter().map(|(_, rule, _)| *rule);
-        let special = special.filter(|rule| conflict::may_clash(rule));
-        atoms.extend(special.flat_map(|rule| pieces(search, rule)));
-        atoms.extend(plain::atoms(search, rules, authenticated));
+    let leveled = rules.iter().any(|(_, rule, _)| rule.level != Level::NORMAL);
+    let each = |(_, rule, _): &&Known<'_>| {
+        leveled || rule.action == Action::Allow && conflict::may_clash(rule)
+    };
+    for (id, rule, _) in rules.iter().filter(each) {
+        let pairs = filters::pairs(rule).map(|(l4, peer)| (*id, l4, peer));
+        atoms.extend(pairs.map(|pair| filters::any(search, &[pair])));
+    }
+    if !leveled {
+        atoms.extend(filters::plain(search, rules, authenticated));
     }
     let ranks =
         |rule: &Rule| rule.action == Action::Allow && (authenticated || conflict::may_clash(rule));
@@ -157,25 +161,6 @@ fn atoms(search: &Search<'_>, rules: &[Known<'_>]) -> (Vec<Term>, Vec<Fact>, boo
     atoms.extend(cuts.iter().map(|cut| cut.term(&question.frame)));
     atoms.retain(|atom| !matches!(atom, Term::Const(_)));
     (atoms, cuts, doubtful)
-}
-
-/// A rule's matches by each of its peers and ports.
-fn pieces(search: &Search<'_>, rule: &Rule) -> Vec<Term> {
-    let (frame, rules) = (&search.question.frame, &search.context.joint.rules);
-    let (subject, peer) = frame.seats(Seat::First);
-    let selects = matching::subject(frame, subject, rules, rule);
-    let mut pieces = vec![selects];
-    let peers = match &rule.peers {
-        Peers::Any => &[],
-        Peers::Of(list) => list.as_slice(),
-    };
-    let each = peers.iter().chain(&rule.beside);
-    pieces.extend(each.map(|id| matching::peers(frame, peer, rules, &Peers::Of(vec![*id]))));
-    if let Services::Of(list) = &rule.services {
-        let each = list.iter();
-        pieces.extend(each.map(|l4| matching::services(frame, &Services::Of(vec![l4.clone()]))));
-    }
-    pieces
 }
 
 fn ports(rule: &Rule) -> &[L4] {
@@ -237,9 +222,11 @@ fn cells(
     doubtful: bool,
     found: &mut Found,
 ) -> Result<(), String> {
-    let mut goals = vec![search.assume(whole)];
+    let guard = search.guard();
+    let mut goals = vec![search.assume(whole), guard];
     let mut reported = 0;
-    for _ in 0..CELLS {
+    let cells = EFFORT / search.component.near.len().max(1);
+    for _ in 0..cells {
         let Some(values) = search.any(&goals)? else {
             return Ok(());
         };
@@ -248,7 +235,6 @@ fn cells(
             return Err(why.to_owned());
         }
         let cell = cell(whole, atoms, &values);
-        let other = search.assume(&cell.clone().negate());
         let (differs, judged) = judged(search, &values)?;
         if !judged.before.verdict.allowed || !judged.after.verdict.allowed {
             let flow = judged.witness.show(search.component.direction);
@@ -258,9 +244,7 @@ fn cells(
             return Ok(());
         }
         if !differs {
-            let facts = facts(search, cuts, &values);
-            let enough = search.enough(&[other], &facts)?;
-            goals.push(search.block(&enough));
+            search.exclude(guard, &cell);
             continue;
         }
         if reported == REGIONS {
@@ -268,7 +252,8 @@ fn cells(
             return Ok(());
         }
         reported += 1;
-        let here = search.assume(&cell);
+        let cell = Term::all(cell);
+        let (here, other) = (search.assume(&cell), search.assume(&cell.negate()));
         let readable = search.example(&[goals.as_slice(), &[here]].concat())?;
         let values = readable.unwrap_or(values);
         let (_, judged) = self::judged(search, &values)?;
@@ -282,8 +267,8 @@ fn cells(
     Err("proxies and authentication tell too many kinds of flows apart".to_owned())
 }
 
-/// "It is one of the flows that agree with this one in all atoms."
-fn cell(whole: &Term, atoms: &[Term], values: &Assignment) -> Term {
+/// What holds of the flows that agree with this one in all atoms.
+fn cell(whole: &Term, atoms: &[Term], values: &Assignment) -> Vec<Term> {
     let atoms = atoms.iter().map(|atom| {
         if atom.eval(values) {
             atom.clone()
@@ -291,7 +276,7 @@ fn cell(whole: &Term, atoms: &[Term], values: &Assignment) -> Term {
             atom.clone().negate()
         }
     });
-    Term::all(atoms.chain([whole.clone()]))
+    atoms.chain([whole.clone()]).collect()
 }
 
 /// All that can be said of a flow.

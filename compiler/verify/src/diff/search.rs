@@ -198,7 +198,7 @@ impl<'a> Search<'a> {
             return Ok(());
         }
         let script = self.solver.script().clone();
-        let mut second = Z3::new(script, self.context.options.limits);
+        let mut second = Z3::new(script, self.context.options.limits).keeping();
         for some in claims.chunks(CLAIMS) {
             self.in_time()?;
             let any = second.literal(&Term::any(some.iter().cloned()));
@@ -210,6 +210,16 @@ impl<'a> Search<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A literal that stands for nothing until something is excluded under it.
+    pub(super) fn guard(&mut self) -> Literal {
+        self.solver.guard()
+    }
+
+    /// Where the guard is assumed, leaves out the flows of which all of these hold.
+    pub(super) fn exclude(&mut self, guard: Literal, all: &[Term]) {
+        self.solver.exclude(guard, all);
     }
 
     /// Ports that changed rules name.
@@ -363,29 +373,6 @@ impl<'a> Search<'a> {
         let least = found.iter().map(|(_, literal)| *literal);
         self.claim(&other.iter().copied().chain(least).collect::<Vec<_>>());
         Ok(found.into_iter().map(|(fact, _)| fact).collect())
-    }
-
-    /// Not many of the facts, which go together with no flow for which all of `other` hold.
-    pub(super) fn enough(
-        &mut self,
-        other: &[Literal],
-        facts: &[Fact],
-    ) -> Result<Vec<Fact>, String> {
-        let mut kept = facts.to_vec();
-        loop {
-            let literals: Vec<_> = kept.iter().map(|fact| self.literal(fact)).collect();
-            let assumed = [other, &literals].concat();
-            if self.check(&assumed)? {
-                return Err("the facts of an example do not explain it".to_owned());
-            }
-            let before = kept.len();
-            let mut needed = literals.iter().map(|literal| self.solver.is_core(*literal));
-            kept.retain(|_| needed.next().unwrap_or(true));
-            if kept.len() == before {
-                self.claim(&assumed);
-                return Ok(kept);
-            }
-        }
     }
 
     /// A minimal part of `facts` that contradicts what is assumed, preferring the first (QuickXplain).

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use batsat::{Callbacks, Lit, Solver as Engine, SolverInterface, SolverOpts, lbool};
@@ -41,6 +42,8 @@ pub(crate) struct Sat {
     bits: Vec<Vec<Lit>>,
     /// Literals that stand for all of some others.
     gates: BTreeMap<Vec<Lit>, Lit>,
+    /// Literals of lists of terms, by address.
+    lists: BTreeMap<usize, (Arc<[Term]>, Lit)>,
     holds: Lit,
     terms: Vec<(Term, Lit)>,
     free: Vec<Var>,
@@ -73,6 +76,7 @@ impl Sat {
             engine,
             bits: Vec::new(),
             gates: BTreeMap::new(),
+            lists: BTreeMap::new(),
             holds,
             terms: Vec::new(),
             asked: 0,
@@ -129,19 +133,31 @@ impl Sat {
             Term::Const(false) => !self.holds,
             Term::Flag(var) => self.bits(*var).first().copied().unwrap_or(!self.holds),
             Term::Not(inner) => !self.encode(inner),
-            Term::And(terms) => {
-                let all = terms.iter().map(|term| self.encode(term)).collect();
-                self.all(all)
-            }
-            Term::Or(terms) => {
-                let none = terms.iter().map(|term| !self.encode(term)).collect();
-                !self.all(none)
-            }
+            Term::And(terms) => self.shared(terms, Self::all),
+            Term::Or(terms) => self.shared(terms, |sat, all| {
+                !sat.all(all.into_iter().map(|lit| !lit).collect())
+            }),
             Term::Is(var, value) => self.prefix(*var, u8::MAX, *value),
             Term::Prefix { var, bits, value } => self.prefix(*var, *bits, *value),
             Term::AtMost(var, value) => self.at_most(*var, *value),
             Term::Same(left, right) => self.same(*left, *right),
         }
+    }
+
+    /// The literal of a list of terms, of which clones need no second look. The list is kept, so its address stays its own.
+    fn shared(
+        &mut self,
+        terms: &Arc<[Term]>,
+        join: impl FnOnce(&mut Self, Vec<Lit>) -> Lit,
+    ) -> Lit {
+        let address = terms.as_ptr().addr();
+        if let Some((_, lit)) = self.lists.get(&address) {
+            return *lit;
+        }
+        let all = terms.iter().map(|term| self.encode(term)).collect();
+        let lit = join(self, all);
+        self.lists.insert(address, (terms.clone(), lit));
+        lit
     }
 
     fn bits(&self, var: Var) -> &[Lit] {
@@ -214,10 +230,23 @@ impl Sat {
         self.all(equal)
     }
 
-    /// After `Unsat`: whether a literal was needed for it.
-    pub(crate) fn is_core(&self, literal: Literal) -> bool {
-        let known = self.terms.get(literal.0);
-        known.is_none_or(|(_, lit)| self.engine.unsat_core_contains_var(lit.var()))
+    /// A literal that stands for nothing until something is excluded under it.
+    pub(crate) fn guard(&mut self) -> Literal {
+        let lit = fresh(&mut self.engine);
+        self.terms.push((Term::Const(true), lit));
+        Literal(self.terms.len() - 1)
+    }
+
+    /// Where the guard is assumed, not all of these hold. The guard's term says so as well.
+    pub(crate) fn exclude(&mut self, guard: Literal, all: &[Term]) {
+        let mut clause: Vec<_> = all.iter().map(|term| !self.encode(term)).collect();
+        let none = Term::all(all.iter().cloned()).negate();
+        if let Some((term, lit)) = self.terms.get_mut(guard.0) {
+            clause.push(!*lit);
+            let known = std::mem::replace(term, Term::Const(true));
+            *term = known.and(none);
+        }
+        self.clause(clause);
     }
 
     /// The term of a literal.

@@ -3,7 +3,9 @@
 //! Objects live in a context of their thread; one solver is made per group of questions and kept. Raw models
 //! depend on what was asked before, so callers canonicalise them ([`crate::witness`]).
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use z3::ast::{BV, Bool};
 use z3::{Params, SatResult, Solver as Engine};
@@ -25,6 +27,9 @@ enum Symbol {
     Bits(BV, u8),
 }
 
+/// Lists of terms and what they were translated to, by address.
+type Lists = BTreeMap<usize, (Arc<[Term]>, Bool)>;
+
 /// A Z3 solver loaded with a script.
 #[derive(Debug)]
 pub(crate) struct Z3 {
@@ -33,6 +38,8 @@ pub(crate) struct Z3 {
     symbols: BTreeMap<Var, Symbol>,
     literals: Vec<(Bool, Term)>,
     free: Vec<Var>,
+    /// What lists of terms were translated to, by address.
+    lists: Option<RefCell<Lists>>,
     /// How often it was asked.
     pub(crate) asked: usize,
 }
@@ -54,6 +61,7 @@ impl Z3 {
             symbols: BTreeMap::new(),
             literals: Vec::new(),
             free,
+            lists: None,
             asked: 0,
         };
         z3.load(&script);
@@ -80,6 +88,27 @@ impl Z3 {
         }
     }
 
+    /// Keeps what lists of terms were translated to, for questions that share many of them.
+    pub(crate) fn keeping(mut self) -> Self {
+        self.lists = Some(RefCell::default());
+        self
+    }
+
+    /// A list of terms, of which clones need no second look. The list is kept, so its address stays its own.
+    fn shared(&self, terms: &Arc<[Term]>, join: impl FnOnce(&[Term]) -> Bool) -> Bool {
+        let Some(lists) = &self.lists else {
+            return join(terms);
+        };
+        let address = terms.as_ptr().addr();
+        let known = lists.borrow().get(&address).map(|(_, known)| known.clone());
+        known.unwrap_or_else(|| {
+            let made = join(terms);
+            let kept = (terms.clone(), made.clone());
+            lists.borrow_mut().insert(address, kept);
+            made
+        })
+    }
+
     fn flag(&self, var: Var) -> Bool {
         match self.symbols.get(&var) {
             Some(Symbol::Flag(flag)) => flag.clone(),
@@ -100,8 +129,8 @@ impl Z3 {
             Term::Const(value) => Bool::from_bool(*value),
             Term::Flag(var) => self.flag(*var),
             Term::Not(inner) => self.term(inner).not(),
-            Term::And(terms) => Bool::and(&list(terms)),
-            Term::Or(terms) => Bool::or(&list(terms)),
+            Term::And(terms) => self.shared(terms, |terms| Bool::and(&list(terms))),
+            Term::Or(terms) => self.shared(terms, |terms| Bool::or(&list(terms))),
             Term::Is(var, value) => self.bits(*var, |bits, width| bits.eq(constant(*value, width))),
             Term::AtMost(var, value) => {
                 self.bits(*var, |bits, width| bits.bvule(constant(*value, width)))

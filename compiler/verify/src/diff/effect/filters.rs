@@ -1,8 +1,8 @@
-//! Rules that speak of layer 4 alone, as far as they matter beside rules that speak of more.
+//! Rules by the filters that Cilium makes of them: one for each pair of ports and peer.
 //!
-//! Which of them match makes no difference to a proxy or to authentication, but for three things: whether some match,
-//! under which keys (ports, and a peer or anyone) they stand beside keys with authentication, and with which rules for
-//! proxies they become one filter, which takes the same ports and the same peer.
+//! Which rules without terms match makes no difference to a proxy or to authentication, but for three things: whether some
+//! do, under which kinds of keys they stand beside keys with authentication, and with which rules for proxies they become
+//! one filter, which takes the same ports and the same peer.
 
 use std::collections::BTreeMap;
 
@@ -30,10 +30,10 @@ enum Key<'a> {
 }
 
 /// A pair of ports and peer of a rule.
-type Pair<'a> = (RuleId, Option<&'a L4>, Option<PeerId>);
+pub(super) type Pair<'a> = (RuleId, Option<&'a L4>, Option<PeerId>);
 
 /// "Some rule without terms matches under this key", for each side and key.
-pub(super) fn atoms(search: &Search<'_>, rules: &[Known<'_>], authenticated: bool) -> Vec<Term> {
+pub(super) fn plain(search: &Search<'_>, rules: &[Known<'_>], authenticated: bool) -> Vec<Term> {
     let allows = || {
         let all = rules.iter();
         all.filter(|(_, rule, _)| rule.action == Action::Allow)
@@ -74,7 +74,8 @@ pub(super) fn atoms(search: &Search<'_>, rules: &[Known<'_>], authenticated: boo
     atoms
 }
 
-fn any(search: &Search<'_>, pairs: &[Pair<'_>]) -> Term {
+/// "Some of these filters match the flow."
+pub(super) fn any(search: &Search<'_>, pairs: &[Pair<'_>]) -> Term {
     let (frame, rules) = (&search.question.frame, &search.context.joint.rules);
     let (_, side) = frame.seats(Seat::First);
     Term::any(pairs.iter().filter_map(|(id, l4, peer)| {
@@ -99,7 +100,7 @@ fn ports(rule: &Rule) -> impl Iterator<Item = Option<&L4>> {
 }
 
 /// The filters that a rule becomes: on all ports, who is named beside anyone is left out.
-fn pairs(rule: &Rule) -> impl Iterator<Item = (Option<&L4>, Option<PeerId>)> {
+pub(super) fn pairs(rule: &Rule) -> impl Iterator<Item = (Option<&L4>, Option<PeerId>)> {
     let (anyone, list) = match &rule.peers {
         Peers::Any => (true, &rule.beside),
         Peers::Of(list) => (false, list),
