@@ -33,11 +33,9 @@ fn random_bundles_are_proved() {
         ..Config::default()
     });
     let proved = std::cell::Cell::new(0);
-    let hosts = std::cell::Cell::new(0);
     let ran = runner.run(&generate::case(language), |case| {
         let built = Built::new(&case.policies, &case.cluster.yaml(), case.settings);
         if let Some(contents) = built.contents() {
-            hosts.set(hosts.get() + contents.hosts.len());
             let proof = built.prove(&contents).unwrap();
             assert_eq!(proof.solved, proof.tables);
             proved.set(proved.get() + proof.comparisons);
@@ -48,7 +46,6 @@ fn random_bundles_are_proved() {
         panic!("{failure}");
     }
     assert!(proved.get() > 8_000, "only {}", proved.get());
-    assert!(hosts.get() > 0, "no policy applied to a node");
 }
 
 #[test]
@@ -286,7 +283,11 @@ fn damaged_nodes_are_found() {
         }),
         ("node `n2` is missing", |it| it.hosts.clear()),
         ("no policy applies to node `n1`", |it| it.hosts[0].node = 0),
-        ("node `n2` has identity 6", |it| it.hosts[0].identity = 6),
+        ("node `n2` has identity 6", |it| {
+            // Where the bundle knows addresses of the node, no reader would have it.
+            it.ipcache.iter_mut().for_each(|entry| entry.node = None);
+            it.hosts[0].identity = 6;
+        }),
     ];
     for (wanted, damage) in damages {
         let mut damaged = contents.clone();

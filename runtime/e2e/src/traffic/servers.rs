@@ -12,7 +12,7 @@ use crate::topology;
 /// How often servers look for clients.
 const TICK: Duration = Duration::from_millis(1);
 /// How long a server waits for a client that says nothing.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Servers in one namespace that send back what they get. They stop when this is dropped.
 #[derive(Debug)]
