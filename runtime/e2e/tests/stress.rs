@@ -19,7 +19,7 @@ mod node;
 mod stream;
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use policyd_e2e::numbers::Numbers;
 use policyd_e2e::stumble::{self, Ending, Stumble};
@@ -31,8 +31,6 @@ use crate::stream::{ALWAYS, Stream};
 /// How often each thing happens.
 const REPLACEMENTS: u64 = 1_000;
 const KILLS: u64 = 200;
-/// Longest time that a daemon is let live in between.
-const LIFETIME: u64 = 400;
 /// Steps between two that are made to fail; both kinds of failure together meet every second one.
 const STRIDE: u64 = 2;
 const FIRST_STRIDE: u64 = 12;
@@ -91,14 +89,19 @@ fn crashes_leave_no_packet_undecided() {
     let node = Node::new();
     write(&node, 1);
     assert_eq!(node.once().code, 0);
+    write(&node, 2);
+    let start = Instant::now();
+    assert_eq!(node.once().code, 0);
+    // However fast the machine is, some are killed before the change, some in it, and some after.
+    let lifetime = 2 * u64::try_from(start.elapsed().as_millis()).unwrap();
     let stream = Stream::start(&node);
     let mut numbers = Numbers::new(7);
-    let (mut current, mut changed) = (1, 0);
+    let (mut current, mut changed) = (2, 0);
     for number in 1..=KILLS {
         let next = current + 1;
         write(&node, next);
         let mut daemon = node.start();
-        std::thread::sleep(Duration::from_millis(numbers.below(LIFETIME)));
+        std::thread::sleep(Duration::from_millis(numbers.below(lifetime)));
         daemon.kill();
         let found = assert_in_force(&node, [current, next]);
         changed += u64::from(found != current);

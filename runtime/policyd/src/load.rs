@@ -26,7 +26,7 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the programs over the pinned maps, which are made if they are not there.
+    /// Loads the programs of pods over the pinned maps, which are made if they are not there.
     ///
     /// # Errors
     /// If pinned maps have another shape, or the kernel refuses the maps or programs.
@@ -41,7 +41,7 @@ impl Loaded {
         let mut programs = settings.load(OBJECT).map_err(|error| {
             Failure::internal(format!("the kernel refused the maps: {}", chain(&error)))
         })?;
-        for side in Side::ALL {
+        for side in Side::BOTH {
             load_program(&mut programs, side)?;
         }
         let maps =
@@ -52,6 +52,19 @@ impl Loaded {
             maps,
             way,
         })
+    }
+
+    /// Loads what else is needed: the kernel looks at every path through a program, which takes its time.
+    ///
+    /// # Errors
+    /// If the kernel refuses a program.
+    pub(crate) fn need(&mut self, sides: impl Iterator<Item = Side>) -> Result<(), Failure> {
+        for side in sides {
+            if self.program(side).is_err() {
+                load_program(&mut self.programs, side)?;
+            }
+        }
+        Ok(())
     }
 
     /// A program's descriptor.

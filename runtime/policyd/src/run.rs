@@ -199,6 +199,7 @@ impl Daemon {
             None => Loaded::load(&self.pins)?,
         };
         let loaded = self.loaded.insert(loaded);
+        loaded.need(plan.spots().map(|(_, _, side)| side))?;
         let generation = apply::apply(&loaded.maps, plan, grace)?;
         // From here on the bundle is in force, whatever fails.
         self.bytes = Some(Rc::clone(bytes));
