@@ -43,7 +43,21 @@ const INTENTS: &[(&str, &str)] = &[
         "the internet must not reach pods in namespace ns-1",
     ),
     ("everyone", "any must not reach any on tcp/22"),
+    ("holds", "pods must not reach pods on tcp/22"),
 ];
+
+/// What makes the last intent hold, against every rule of the cluster.
+const DENY: &str = "
+---
+apiVersion: cilium.io/v2
+kind: CiliumClusterwideNetworkPolicy
+metadata: {name: no-ssh}
+spec:
+  endpointSelector: {}
+  ingressDeny:
+  - fromEntities: [all]
+    toPorts: [{ports: [{port: \"22\", protocol: TCP}]}]
+";
 
 const GUARD: &str = "guard tenant: policies in namespace ns-0 may not allow from the internet to pods in namespace ns-0";
 
@@ -73,7 +87,8 @@ fn statements(text: &str) -> Statements {
 
 fn rules(policies: usize, settings: &Settings) -> RuleSet {
     let cluster = Cluster::new(Shape::new(policies, policies));
-    let parsed = policyc_syntax::parse(&SourceMap::new().add("policies.yaml", cluster.policies));
+    let text = cluster.policies + DENY;
+    let parsed = policyc_syntax::parse(&SourceMap::new().add("policies.yaml", text));
     let (set, _) = PolicySet::admit(&parsed.documents, settings);
     normalise(&set, &Inventory::default(), settings)
 }

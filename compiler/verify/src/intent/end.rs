@@ -92,27 +92,32 @@ impl Parties {
         }
     }
 
-    /// Whether a rule's subject may be one of these: addresses have no policies.
-    fn may_meet(&self, subject: &Reach, filter: &Filter) -> bool {
+    /// Who these may be, as selectors tell parties apart.
+    fn reach(&self, filter: &Filter) -> Reach {
+        let of = |kinds: &mut dyn Iterator<Item = Kind>| {
+            let mut reach = Reach::default();
+            for kind in kinds {
+                if kind == Kind::POD {
+                    reach.pod = Some(Vec::new());
+                } else {
+                    reach.kinds |= kind.bit();
+                }
+            }
+            reach
+        };
         match self {
-            Self::Cidr(_) | Self::Internet | Self::Dns(_) => false,
-            one => one.may_meet_peer(subject, filter),
+            Self::Pods(selector) => Reach::new(selector, filter),
+            Self::Any | Self::Everyone => of(&mut std::iter::once(Kind::POD).chain(Kind::OTHERS)),
+            Self::Entity(name) => of(&mut kinds(name).into_iter()),
+            Self::Cidr(_) | Self::Internet | Self::Dns(_) => {
+                of(&mut Kind::V4.into_iter().chain(Kind::V6))
+            }
         }
     }
 
-    /// Whether a peer that labels describe may be one of these.
-    fn may_meet_peer(&self, peer: &Reach, filter: &Filter) -> bool {
-        match self {
-            Self::Pods(selector) => Reach::new(selector, filter).meets(peer),
-            Self::Any | Self::Everyone => true,
-            Self::Entity(name) => kinds(name).iter().any(|kind| {
-                peer.kinds & kind.bit() != 0 || *kind == Kind::POD && peer.pod.is_some()
-            }),
-            Self::Cidr(_) | Self::Internet | Self::Dns(_) => {
-                let mut world = Kind::V4.into_iter().chain(Kind::V6);
-                world.any(|kind| peer.kinds & kind.bit() != 0)
-            }
-        }
+    /// Whether they can be subjects of policies, which addresses are not.
+    const fn have_policies(&self) -> bool {
+        !matches!(self, Self::Cidr(_) | Self::Internet | Self::Dns(_))
     }
 
     /// Whether an address outside the cluster may be one of these.
@@ -195,16 +200,11 @@ impl End {
         }
     }
 
-    /// Whether a rule's subject may be in it.
-    pub(crate) fn may_meet(&self, subject: &Reach, filter: &Filter) -> bool {
-        let mut parties = self.parties.iter();
-        parties.any(|one| one.may_meet(subject, filter))
-    }
-
-    /// Whether a peer that labels describe may be in it.
-    pub(crate) fn may_meet_peer(&self, peer: &Reach, filter: &Filter) -> bool {
-        let mut parties = self.parties.iter();
-        parties.any(|one| one.may_meet_peer(peer, filter))
+    /// Whom it may hold; `subjects`: of those that have policies.
+    pub(crate) fn reaches(&self, filter: &Filter, subjects: bool) -> Vec<Reach> {
+        let parties = self.parties.iter();
+        let meant = parties.filter(|one| !subjects || one.have_policies());
+        meant.map(|one| one.reach(filter)).collect()
     }
 
     /// Whether an address outside the cluster may be in it.

@@ -15,6 +15,7 @@ use super::{Claim, Intent};
 use crate::Options;
 use crate::algebra::kind::Kind;
 use crate::algebra::overlap::Algebra;
+use crate::algebra::selector::Reach;
 use crate::encode::{Dims, Encoded, Frame, Seat, Side, matching};
 use crate::lint::effect;
 use crate::replay::Library;
@@ -70,20 +71,21 @@ impl<'a> Context<'a> {
 
     /// Rules of a direction that may select a party of the end.
     fn slice(&self, end: &End, direction: Direction) -> Vec<(RuleId, &'a Rule)> {
+        let own = end.reaches(&self.settings.labels, true);
         let concerns = |(_, rule): &(RuleId, &Rule)| {
             let reach = || self.algebra.subject(rule);
             rule.direction == direction
                 && if rule.subject.node {
                     self.settings.host_firewall && end.may_be_host()
                 } else {
-                    reach().is_some_and(|reach| end.may_meet(reach, &self.settings.labels))
+                    reach().is_some_and(|reach| own.iter().any(|own| own.meets(reach)))
                 }
         };
         self.rules.iter().filter(concerns).collect()
     }
 
-    /// Whether a rule's peers may be in the end.
-    fn peers_may_meet(&self, rule: &Rule, end: &End) -> bool {
+    /// Whether a rule's peers may be in the end, given whom it may hold.
+    fn peers_may_meet(&self, rule: &Rule, end: &End, reaches: &[Reach]) -> bool {
         let Peers::Of(list) = &rule.peers else {
             return true;
         };
@@ -91,7 +93,7 @@ impl<'a> Context<'a> {
         known.any(|peer| match peer {
             Peer::Labels(selector) => {
                 let reach = self.algebra.reach(*selector);
-                reach.is_none_or(|reach| end.may_meet_peer(reach, &self.settings.labels))
+                reach.is_none_or(|reach| reaches.iter().any(|own| own.meets(reach)))
             }
             Peer::Fqdn(_) | Peer::Cidr(..) | Peer::Group(..) => end.may_be_address(),
         })
@@ -139,8 +141,9 @@ impl<'a> Slice<'a> {
         direction: Direction,
     ) -> Self {
         let all = context.slice(own, direction);
+        let reaches = far.reaches(&context.settings.labels, false);
         let meets = |(_, rule): &(RuleId, &Rule)| {
-            services.may_meet(&rule.services) && context.peers_may_meet(rule, far)
+            services.may_meet(&rule.services) && context.peers_may_meet(rule, far, &reaches)
         };
         let (heard, mut mute): (Vec<_>, Vec<_>) = all.into_iter().partition(meets);
         let mut known = BTreeSet::new();
