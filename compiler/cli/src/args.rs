@@ -15,7 +15,7 @@ mod graph;
 mod intents;
 
 pub use cluster::{Cluster, Enforce, Localhost};
-pub use diff::{Diff, DiffFormat};
+pub use diff::{Diff, DiffFormat, DiffStage};
 pub use graph::{Drawing, Graph, GroupBy};
 pub use intents::{Guard, Intents, Output, Preset, Presets};
 

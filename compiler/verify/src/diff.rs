@@ -43,8 +43,11 @@ mod search;
 mod tests;
 /// All that a changed rule speaks of, with exceptions.
 mod wide;
+/// The questions as SMT-LIB text.
+mod written;
 
 pub use region::{Except, Party, Service};
+pub use written::questions;
 
 /// Regions that are looked for in one component and one kind of change.
 const REGIONS: usize = 24;

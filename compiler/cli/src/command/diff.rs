@@ -8,7 +8,7 @@ use policyc_ir::policy::Reading;
 use policyc_verify::Options;
 use policyc_verify::diff::{self, Change, Difference, Told};
 
-use crate::args::{Diff, DiffFormat};
+use crate::args::{Diff, DiffFormat, DiffStage};
 use crate::exit::{Error, Exit};
 use crate::pipeline::{self, Front};
 use crate::{cluster, output};
@@ -51,6 +51,12 @@ pub(crate) fn run(args: &Diff) -> Result<Exit, Error> {
     let (old, new) = (read(old_map, old_files)?, read(new_map, new_files)?);
     if let Some(exit) = unanswerable(args, &old, &new) {
         return Ok(exit);
+    }
+    if args.emit == Some(DiffStage::Verify) {
+        let questions = diff::questions(&old.rules, &new.rules, &new.settings);
+        let texts = questions.into_iter().map(|one| one.text + "\n");
+        output::print(&texts.collect::<String>());
+        return Ok(Exit::Clean);
     }
     let options = Options {
         total: Duration::from_secs(args.deadline),

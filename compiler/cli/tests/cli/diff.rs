@@ -89,6 +89,19 @@ fn every_format() {
     }
 }
 
+/// What a solver may be asked is printed instead, and nothing where nothing is to be asked.
+#[test]
+fn questions_can_be_written_out() {
+    let (_, folder) = example("diff-emitted");
+    let emit = |new| diff(&folder, &["old.yaml", new, "--emit", "smt2"]);
+    let asked = emit("new.yaml");
+    assert_eq!((asked.code, asked.stderr.as_str()), (0, ""));
+    assert!(asked.stdout.contains("is a flow allowed that was denied?"));
+    assert!(asked.stdout.contains("(check-sat)"));
+    assert_eq!(asked.stdout, emit("new.yaml").stdout);
+    assert_eq!(emit("old.yaml").stdout, "");
+}
+
 #[test]
 fn the_exit_code_tells_how_it_ended() {
     let (_, folder) = example("diff-exit");

@@ -10,8 +10,10 @@ use policyc_ir::universe::{Identity, Universe};
 use proptest::prelude::*;
 
 use super::region::tests::{has_party, has_service};
-use super::{Change, Difference, Except, What, compare};
+use super::{Change, Difference, Except, What, compare, questions};
 use crate::Options;
+use crate::solver::Answer;
+use crate::solver::z3::answer_to_text;
 use crate::tiny::{
     Draft, build, demanding, direction, draft, flows, leveled, of_nodes, outcomes, settings,
     universes,
@@ -194,5 +196,16 @@ proptest! {
         for universe in universes.iter().step_by(7) {
             explains(&sets, universe, direction, &found);
         }
+    }
+
+    /// Without proxies and authentication, the sets are equal where all that is written out is refuted.
+    #[test]
+    fn questions_as_text_have_the_same_answers(pair in pair(leveled()), direction in direction()) {
+        let sets = sets(&pair, direction);
+        let ask = || questions(&sets[0], &sets[1], &settings());
+        let asked = ask();
+        prop_assert_eq!(&asked, &ask());
+        let mut answers = asked.iter().map(|one| answer_to_text(&one.text));
+        prop_assert_eq!(answers.all(|one| one == Answer::Unsat), difference(&sets).is_equal());
     }
 }
