@@ -351,13 +351,18 @@ fn services(model: &Model<'_>, image: &Image, services: &[Frontend]) -> usize {
             let entry = image.ipcache.iter();
             let mut entry = entry.filter(|entry| entry.address == service.address);
             let peer = IdentityId(entry.next().unwrap().identity);
-            let node = model.universe().endpoint(bound.endpoint).unwrap().node;
-            let nodes = Nodes::from([node]);
-            let seen = |backends: &Backends| {
-                let all = backends.iter().flat_map(|one| one.seen_from(&nodes));
+            let node_of = |id| model.universe().endpoint(id).unwrap().node;
+            let own = Nodes::from([node_of(bound.endpoint)]);
+            // A node behind a service is the host to its own pods and another node to the rest, which may have the same
+            // table.
+            let sharing = image.endpoints.iter();
+            let sharing = sharing.filter(|other| other.egress == bound.egress);
+            let sharing: Nodes = sharing.map(|other| node_of(other.endpoint)).collect();
+            let seen = |backends: &Backends, nodes: &Nodes| {
+                let all = backends.iter().flat_map(|one| one.seen_from(nodes));
                 all.collect::<Vec<_>>()
             };
-            let mut backends = service.ports.values().flat_map(seen);
+            let mut backends = service.ports.values().flat_map(|one| seen(one, &own));
             let everywhere = backends.all(|(peer, _)| {
                 [1, 6, 17, 47, 58, 132].iter().all(|protocol| {
                     let mut ports = PORTS.iter();
@@ -386,7 +391,9 @@ fn services(model: &Model<'_>, image: &Image, services: &[Frontend]) -> usize {
                             let allows = |(peer, port): &(IdentityId, u16)| {
                                 eval(Direction::Egress, *peer, protocol, *port)
                             };
-                            assert_eq!(passes, seen(backends).iter().all(allows), "{service:?}");
+                            let all = |nodes| seen(backends, nodes).iter().all(allows);
+                            assert!(!passes || all(&own), "{service:?}");
+                            assert!(passes || !all(&sharing), "{service:?}");
                         }
                         None => assert!(!passes || everywhere, "{service:?} {protocol} {port}"),
                     }
