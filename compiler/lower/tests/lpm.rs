@@ -38,6 +38,9 @@ use generate::{Case, Language};
 /// Look-ups that a run compares at least, with the model and with the tables.
 const LOOKUPS_MIN: usize = 100_000;
 
+/// How often more cases are drawn while some outcome has not been seen.
+const ROUNDS: usize = 8;
+
 /// Ports on both sides of every bound that policies are drawn with.
 const PORTS: &[u16] = &[
     1, 7, 8, 9, 53, 54, 79, 80, 81, 90, 91, 128, 129, 443, 444, 8079, 8080, 8081, 65_535,
@@ -49,23 +52,20 @@ const PROTOCOLS: &[u8] = &[1, 6, 17, 47, 58, 132];
 fn look_ups_agree_with_the_model() {
     let found = Cell::new(Found::default());
     let language = Language { whole: true };
-    run(language, |case| {
-        let mut now = found.get();
-        with_model(&case, |model| with_the_model(model, &mut now));
-        found.set(now);
-    });
+    for _ in 0..ROUNDS {
+        run(language, |case| {
+            let mut now = found.get();
+            with_model(&case, |model| with_the_model(model, &mut now));
+            found.set(now);
+        });
+        if found.get().is_complete() {
+            break;
+        }
+    }
     let found = found.get();
     println!("{found:?}");
     assert!(found.lookups >= LOOKUPS_MIN, "{found:?}");
-    // What is never drawn is not tested.
-    let each = [
-        found.denied,
-        found.allowed,
-        found.redirected,
-        found.authenticated,
-        found.passing,
-    ];
-    assert!(each.iter().all(|count| *count > 0), "{found:?}");
+    assert!(found.is_complete(), "{found:?}");
 }
 
 #[test]
@@ -73,9 +73,8 @@ fn look_ups_agree_with_the_tables() {
     let lookups = Cell::new(0);
     let language = Language { whole: false };
     run(language, |mut case| {
-        // Policies for nodes and for names are refused as a whole.
-        case.policies
-            .retain(|text| !text.contains("nodeSelector") && !text.contains("domainNames"));
+        // Policies for names are refused as a whole.
+        case.policies.retain(|text| !text.contains("domainNames"));
         lookups.set(lookups.get() + with_model(&case, with_the_tables));
     });
     println!("{} lookups", lookups.get());
@@ -93,6 +92,20 @@ struct Found {
     authenticated: usize,
     /// In a direction with a rule that passes flows on.
     passing: usize,
+}
+
+impl Found {
+    /// Whether every outcome was seen: what is never drawn is not tested.
+    fn is_complete(&self) -> bool {
+        let each = [
+            self.denied,
+            self.allowed,
+            self.redirected,
+            self.authenticated,
+            self.passing,
+        ];
+        each.iter().all(|count| *count > 0)
+    }
 }
 
 fn run(language: Language, then: impl Fn(Case)) {
