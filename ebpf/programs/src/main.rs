@@ -40,6 +40,9 @@ mod verdict;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 
+// The programs are inlined into their entry points: a call would cost time, and its symbol's name would depend on where
+// the sources lie.
+
 /// Which way a packet goes, seen from the pod or node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -71,18 +74,21 @@ pub(crate) enum Place {
 
 /// Judges packets that leave a pod; attach to the ingress side of the host's interface.
 #[classifier]
+#[inline(always)]
 pub(crate) fn from_pod(context: TcContext) -> i32 {
     policy::run(&sys::Frame::new(&context), Direction::Egress, Place::Pod)
 }
 
 /// Judges packets that go to a pod; attach to the egress side of the host's interface.
 #[classifier]
+#[inline(always)]
 pub(crate) fn to_pod(context: TcContext) -> i32 {
     policy::run(&sys::Frame::new(&context), Direction::Ingress, Place::Pod)
 }
 
 /// Judges packets that go to the node; attach to the ingress side of its device.
 #[classifier]
+#[inline(always)]
 pub(crate) fn to_node(context: TcContext) -> i32 {
     policy::run(
         &sys::Frame::new(&context),
@@ -93,6 +99,7 @@ pub(crate) fn to_node(context: TcContext) -> i32 {
 
 /// Judges packets that the node sends; attach to the egress side of its device.
 #[classifier]
+#[inline(always)]
 pub(crate) fn from_node(context: TcContext) -> i32 {
     policy::run(&sys::Frame::new(&context), Direction::Egress, Place::Device)
 }
