@@ -19,7 +19,7 @@ use policy_abi::lookup;
 use policy_abi::reason::Reason;
 use policyc_diag::SourceMap;
 use policyc_ir::cidr::Cidr;
-use policyc_ir::frontend::frontends;
+use policyc_ir::frontend::{Frontend, frontends};
 use policyc_ir::ids::{EndpointId, IdentityId};
 use policyc_ir::inventory::{self, Inventory};
 use policyc_ir::model::{Flow, Model};
@@ -88,6 +88,7 @@ fn slices_together_equal_the_whole() {
 struct Built {
     universe: Universe,
     image: Image,
+    services: Vec<Frontend>,
 }
 
 impl Built {
@@ -109,7 +110,19 @@ impl Built {
         let model = Model::build(&resolved, &case.settings);
         // Rules that exclude each other are refused in either.
         let image = lower(&model, &target).ok()?;
-        Some(Self { universe, image })
+        let services = target.services;
+        Some(Self {
+            universe,
+            image,
+            services,
+        })
+    }
+
+    /// Whether a service has backends at a port.
+    fn is_used(&self, address: IpAddr, (protocol, port): (u8, u16)) -> bool {
+        let mut services = self.services.iter();
+        let service = services.find(|service| service.address == address);
+        service.is_some_and(|service| service.ports.contains_key(&(Protocol(protocol), port)))
     }
 
     fn pods(&self) -> BTreeSet<String> {
@@ -253,10 +266,9 @@ fn same_answers(
                     answer.0 == record::ALLOW && answer.2 == record::AUTH_NONE
                 };
                 let alike = passes(&one) == passes(&other);
-                let denied = one.0 == record::DENY
-                    && [Reason::MixedService, Reason::NoBackend]
-                        .iter()
-                        .any(|reason| one.1 == *reason as u8);
+                let unused = one.1 == Reason::NoBackend as u8 && !whole.is_used(address, flow);
+                let mixed = one.1 == Reason::MixedService as u8;
+                let denied = one.0 == record::DENY && (mixed || unused);
                 assert!(
                     one == other || is_service && (alike || denied),
                     "{pod} {direction:?} {address} {flow:?}: {one:?} {other:?}"

@@ -67,15 +67,14 @@ fn same(ours: &Theirs, other: &Theirs) -> bool {
     }
 }
 
+/// A key as we have it: words for booleans in YAML 1.1, which are written in three ways ("on", "On" and "ON", not "oN").
 fn text(key: &Theirs) -> String {
     match key {
-        Theirs::String(text) if ["on", "y", "yes"].contains(&text.to_lowercase().as_str()) => {
-            "true".to_owned()
-        }
-        Theirs::String(text) if ["off", "n", "no"].contains(&text.to_lowercase().as_str()) => {
-            "false".to_owned()
-        }
-        Theirs::String(text) => text.clone(),
+        Theirs::String(text) => match text.as_str() {
+            "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => "true".to_owned(),
+            "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => "false".to_owned(),
+            _ => text.clone(),
+        },
         Theirs::Bool(value) => value.to_string(),
         Theirs::Number(number) => number.to_string(),
         other => panic!("a key of another type: {other:?}"),

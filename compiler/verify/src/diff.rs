@@ -49,9 +49,6 @@ mod written;
 pub use region::{Except, Party, Service};
 pub use written::questions;
 
-/// Regions that are looked for in one component and one kind of change.
-const REGIONS: usize = 24;
-
 /// What two sets decide differently.
 #[derive(Clone, Debug, Default)]
 pub struct Difference {

@@ -51,6 +51,9 @@ pub struct Options {
     pub limits: Limits,
     /// Time for all questions together. What is left then is reported as undecided.
     pub total: Duration,
+    /// Sets of flows that a comparison looks for, at most, among changed rules that may share subjects and for one kind of
+    /// change: more than people read. Beyond them it says that there is more.
+    pub sets: usize,
     /// Told now and then how many of how many rules have been asked about.
     pub progress: Option<fn(usize, usize)>,
 }
@@ -60,6 +63,7 @@ impl Default for Options {
         Self {
             limits: Limits::default(),
             total: Duration::from_mins(2),
+            sets: 24,
             progress: None,
         }
     }

@@ -19,6 +19,8 @@ pub mod numbers;
 pub mod old_kernel;
 /// Packets made by hand.
 pub mod packet;
+/// The programs that are tested.
+pub mod programs;
 /// Whether the tests may run here.
 pub mod root;
 /// A command whose every step into the kernel can be made to fail.

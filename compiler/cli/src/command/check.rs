@@ -49,6 +49,7 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Error> {
             ..Limits::default()
         },
         progress: Some(output::progress),
+        ..Options::default()
     };
     let report = policyc_verify::check(&front.rules, &settings, &options);
     let findings = with_conflicts(report.findings, conflicts);

@@ -14,7 +14,7 @@ use super::component::Found;
 use super::fact::Fact;
 use super::joint::Version;
 use super::search::{Judged, Search};
-use super::{REGIONS, What, conflict};
+use super::{What, conflict};
 use crate::encode::Seat;
 use crate::term::{Assignment, Term};
 
@@ -247,7 +247,7 @@ fn cells(
             search.exclude(guard, &cell);
             continue;
         }
-        if reported == REGIONS {
+        if reported == search.context.options.sets {
             found.more = true;
             return Ok(());
         }

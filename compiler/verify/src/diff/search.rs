@@ -19,7 +19,7 @@ use super::joint::Version;
 use super::question::Question;
 use super::region::Region;
 use super::wide::Wide;
-use super::{Change, Example, REGIONS, Told, What};
+use super::{Change, Example, Told, What};
 use crate::encode::{Encoded, Seat, matching};
 use crate::replay::{Judgement, Stage};
 use crate::solver::sat::Sat;
@@ -108,7 +108,7 @@ impl<'a> Search<'a> {
         while let Some(values) = self.example(&goals)? {
             let asked = self.solver.asked.saturating_sub(before);
             let tired = asked.saturating_mul(self.component.near.len()) > EFFORT;
-            if regions.len() >= REGIONS || tired && !regions.is_empty() {
+            if regions.len() >= self.context.options.sets || tired && !regions.is_empty() {
                 found.more = true;
                 break;
             }

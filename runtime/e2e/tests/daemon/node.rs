@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use aya::maps::Array;
 use policy_bundle::write::{Endpoint, Ipcache, Rule, encode};
 use policy_bundle::{Contents, SigningKey, keys};
+use policyd_e2e::programs;
 use policyd_e2e::topology::{self, Pod, Topology};
 use policyd_e2e::traffic::{Flow, Observed, Servers};
 use serde_json::Value;
@@ -27,31 +28,8 @@ const PORTS: [u16; 4] = [80, 81, 82, 83];
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// Built from the same source as the tests, whatever was built before.
-static POLICYD: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = std::env::current_exe().unwrap();
-    let target = test.ancestors().nth(3).unwrap();
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
-    let mut build = Command::new(env!("CARGO"));
-    build
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "policyd",
-            "--manifest-path",
-        ])
-        .arg(manifest);
-    assert!(
-        build
-            .arg("--target-dir")
-            .arg(target)
-            .status()
-            .unwrap()
-            .success()
-    );
-    target.join("debug/policyd")
-});
+static POLICYD: LazyLock<PathBuf> =
+    LazyLock::new(|| programs::build(&["policyd"]).unwrap().join("policyd"));
 
 /// The key that the daemon trusts.
 pub(crate) fn key() -> SigningKey {

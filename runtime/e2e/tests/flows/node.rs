@@ -6,24 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
+use policyd_e2e::programs;
 use policyd_e2e::topology::{self, Topology};
 use policyd_e2e::traffic::Servers;
 use serde_json::Value;
 
 use crate::cluster::{self, PODS};
 
-/// Built from the same source as the tests, whatever was built before.
-static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = std::env::current_exe().unwrap();
-    let target = test.ancestors().nth(3).unwrap();
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "policyc"]);
-    build.args(["--package", "policyd", "--manifest-path"]);
-    build.arg(manifest).arg("--target-dir").arg(target);
-    assert!(build.status().unwrap().success());
-    target.join("debug")
-});
+static PROGRAMS: LazyLock<PathBuf> =
+    LazyLock::new(|| programs::build(&["policyc", "policyd"]).unwrap());
 
 /// The node. Programs, pins and files are removed when it is dropped.
 pub(crate) struct Node {

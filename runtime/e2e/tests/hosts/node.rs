@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use policyd_e2e::programs;
 use policyd_e2e::topology::{self, NODE_IPV4, NODE_IPV6, Topology, within};
 use policyd_e2e::traffic::Servers;
 use serde_json::Value;
@@ -25,18 +26,8 @@ const UPLINK_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xb, 0, 0, 0, 0, 1);
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// Built from the same source as the tests, whatever was built before.
-static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = std::env::current_exe().unwrap();
-    let target = test.ancestors().nth(3).unwrap();
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "policyc"]);
-    build.args(["--package", "policyd", "--manifest-path"]);
-    build.arg(manifest).arg("--target-dir").arg(target);
-    assert!(build.status().unwrap().success());
-    target.join("debug")
-});
+static PROGRAMS: LazyLock<PathBuf> =
+    LazyLock::new(|| programs::build(&["policyc", "policyd"]).unwrap());
 
 /// Who takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
