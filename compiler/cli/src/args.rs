@@ -242,6 +242,9 @@ pub struct Build {
     /// in the bundle.
     #[arg(long)]
     pub(crate) prove: bool,
+    /// Compile rules that look at layer 7 although policyd has no proxy yet: what they would redirect is dropped.
+    #[arg(long)]
+    pub(crate) without_proxy: bool,
     /// Only pods of this node.
     #[arg(long, value_name = "NAME")]
     pub(crate) node: Option<String>,

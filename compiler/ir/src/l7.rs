@@ -177,6 +177,15 @@ impl Rules {
         }
     }
 
+    /// The name of that proxy: its parser's, or `listener` and the listener's name.
+    pub fn proxy(&self) -> Option<String> {
+        let parser = self.parser()?;
+        Some(match &self.listener {
+            Some(listener) => format!("listener {}", listener.name),
+            None => parser.name().to_owned(),
+        })
+    }
+
     /// Whether these rules leave every connection alone.
     pub fn is_empty(&self) -> bool {
         self.parser().is_none()

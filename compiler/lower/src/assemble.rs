@@ -108,7 +108,8 @@ pub(crate) fn assemble(
         ipcache: Vec::new(),
         services: Vec::new(),
         arena: bytes,
-        logs: records.into_logs(),
+        logs: records.logs.into_list(),
+        proxies: records.proxies.into_list(),
         sizes,
     })
 }

@@ -132,16 +132,17 @@ fn read(
     if verdict.passes != lookup::passes(arena, at) {
         return None;
     }
-    let log = match arena.u32(at + record::COOKIE).checked_sub(1) {
-        Some(index) => image.logs.get(index as usize)?.clone(),
-        None => String::new(),
+    let text = |list: &[String], number: u32| match number.checked_sub(1) {
+        Some(index) => list.get(index as usize).cloned(),
+        None => Some(String::new()),
     };
     Some(Record {
         action: lookup::action(arena, at),
         cause: Reason::from_number(lookup::reason(arena, at))?,
         rule: arena.u32(at + record::RULE),
         auth: lookup::auth(arena, at),
-        log,
+        log: text(&image.logs, arena.u32(at + record::COOKIE))?,
+        proxy: text(&image.proxies, arena.u32(at + record::PROXY))?,
     })
 }
 

@@ -53,6 +53,7 @@ pub fn contents(
         arena: image.arena,
         ipcache: image.ipcache,
         logs: image.logs,
+        proxies: image.proxies,
         rules: named.collect(),
         identities: identities.chain(image.services).collect(),
         nodes: universe.nodes().iter().map(ToString::to_string).collect(),

@@ -11,6 +11,8 @@ pub struct Image {
     pub ipcache: Vec<Ipcache>,
     /// What records say for logs, in the order of their cookies from 1.
     pub logs: Vec<String>,
+    /// Proxies that records redirect to, in the order of their numbers from 1.
+    pub proxies: Vec<String>,
     /// Names of the identities behind those of the universe, in order: addresses of services.
     pub services: Vec<String>,
     /// Endpoints and their tables, in the model's order.

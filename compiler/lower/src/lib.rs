@@ -59,6 +59,9 @@ pub struct Target {
     pub extended_protocols: bool,
     /// Addresses of services and what stands behind them.
     pub services: Vec<Frontend>,
+    /// Whether rules that need a proxy are compiled although none runs: what they redirect is then dropped. Without it
+    /// they are refused.
+    pub without_proxy: bool,
 }
 
 /// Lowers a model to the tables the datapath reads.

@@ -17,6 +17,9 @@ pub fn print(model: &Model<'_>, lowered: &Image) -> String {
         "tables {} bytes, {} images, {} records, {} identities, {} addresses of services, {} answers compared with the model",
         sizes.bytes, sizes.images, sizes.records, sizes.identities, sizes.services, sizes.checked
     );
+    for (number, proxy) in (1..).zip(&lowered.proxies) {
+        let _ = writeln!(out, "proxy {number} {proxy}");
+    }
     for bound in &lowered.endpoints {
         let Some(endpoint) = model.universe().endpoint(bound.endpoint) else {
             continue;

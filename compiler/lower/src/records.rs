@@ -11,7 +11,7 @@ use policyc_ir::rule::Action;
 /// What a record says of a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Record {
-    /// [`record::DENY`] or [`record::ALLOW`].
+    /// [`record::DENY`], [`record::ALLOW`] or [`record::REDIRECT`].
     pub(crate) action: u8,
     /// Why.
     pub(crate) cause: Cause,
@@ -21,6 +21,8 @@ pub(crate) struct Record {
     pub(crate) auth: u8,
     /// `log.value` of the deciding rules, each once, one a line.
     pub(crate) log: String,
+    /// The proxy that has the last word; empty for none.
+    pub(crate) proxy: String,
 }
 
 impl Record {
@@ -32,6 +34,7 @@ impl Record {
             rule: record::NO_RULE,
             auth: record::AUTH_NONE,
             log: String::new(),
+            proxy: String::new(),
         }
     }
 
@@ -40,35 +43,44 @@ impl Record {
         self.action == record::ALLOW && self.auth == record::AUTH_NONE
     }
 
-    /// The record of a verdict. An allow that waits for a proxy's word is none.
+    /// Whether nothing can make it pass.
+    pub(crate) fn is_no(&self) -> bool {
+        !self.passes() && self.action != record::REDIRECT
+    }
+
+    /// Whether packets of either go the same way: on, to the same proxy, or nowhere.
+    pub(crate) fn goes_as(&self, other: &Self) -> bool {
+        (self.passes(), &self.proxy) == (other.passes(), &other.proxy)
+    }
+
+    /// The record of a verdict.
     pub(crate) fn new(model: &Model<'_>, verdict: &Verdict) -> Self {
-        let cause = match verdict.reason {
-            Reason::Rule(Action::Deny) => Cause::PolicyDeny,
+        let proxy = verdict
+            .redirect
+            .as_ref()
+            .and_then(|redirect| redirect.l7.proxy());
+        let (action, cause) = match verdict.reason {
+            Reason::Rule(Action::Deny) => (record::DENY, Cause::PolicyDeny),
             Reason::DefaultDeny | Reason::Conflict | Reason::Rule(Action::Pass) => {
-                Cause::DefaultDeny
+                (record::DENY, Cause::DefaultDeny)
             }
-            Reason::Rule(Action::Allow) | Reason::NotEnforced | Reason::Localhost => Cause::Allowed,
+            Reason::Rule(Action::Allow) if proxy.is_some() => (record::REDIRECT, Cause::NoProxy),
+            Reason::Rule(Action::Allow) | Reason::NotEnforced | Reason::Localhost => {
+                (record::ALLOW, Cause::Allowed)
+            }
         };
         let rule = verdict.rules.first();
-        let is_allowed = verdict.allowed && verdict.redirect.is_none();
         let mode = verdict
             .auth
-            .filter(|_| is_allowed)
+            .filter(|_| action == record::ALLOW)
             .map(|demand| demand.mode);
         Self {
-            action: if is_allowed {
-                record::ALLOW
-            } else {
-                record::DENY
-            },
-            cause: if is_allowed == verdict.allowed {
-                cause
-            } else {
-                Cause::InvalidTables
-            },
+            action,
+            cause,
             rule: rule.map_or(record::NO_RULE, |rule| rule.0),
             auth: mode.map_or(record::AUTH_NONE, auth),
             log: log(model, verdict),
+            proxy: proxy.unwrap_or_default(),
         }
     }
 }
@@ -96,20 +108,27 @@ fn log(model: &Model<'_>, verdict: &Verdict) -> String {
 
 /// Distinct verdict records; number 0 drops and is never given to a verdict.
 pub(crate) struct Records {
-    list: Vec<(Record, u32)>,
+    list: Vec<(Record, Named)>,
     known: BTreeMap<Record, u16>,
-    logs: Vec<String>,
-    cookies: BTreeMap<String, u32>,
+    pub(crate) logs: Texts,
+    pub(crate) proxies: Texts,
+}
+
+/// The numbers of what a record names by text.
+#[derive(Clone, Copy, Default)]
+struct Named {
+    cookie: u32,
+    proxy: u32,
 }
 
 impl Records {
     /// Record 0 alone.
     pub(crate) fn new() -> Self {
         Self {
-            list: vec![(Record::drop(Cause::InvalidTables), 0)],
+            list: vec![(Record::drop(Cause::InvalidTables), Named::default())],
             known: BTreeMap::new(),
-            logs: Vec::new(),
-            cookies: BTreeMap::new(),
+            logs: Texts::default(),
+            proxies: Texts::default(),
         }
     }
 
@@ -126,37 +145,26 @@ impl Records {
         let number = u16::try_from(self.list.len())
             .ok()
             .filter(|number| u32::from(*number) < RECORDS_COUNTED)?;
-        let cookie = self.cookie(&record.log);
-        self.list.push((record.clone(), cookie));
+        let named = Named {
+            cookie: self.logs.number(&record.log),
+            proxy: self.proxies.number(&record.proxy),
+        };
+        self.list.push((record.clone(), named));
         self.known.insert(record.clone(), number);
         Some(number)
     }
 
-    /// The cookie of a text: its position among the texts, from 1; 0 for none.
-    fn cookie(&mut self, log: &str) -> u32 {
-        if log.is_empty() {
-            return 0;
-        }
-        if let Some(cookie) = self.cookies.get(log) {
-            return *cookie;
-        }
-        self.logs.push(log.to_owned());
-        // There are at most as many as records.
-        let cookie = u32::try_from(self.logs.len()).unwrap_or(u32::MAX);
-        self.cookies.insert(log.to_owned(), cookie);
-        cookie
-    }
-
     /// The records as the datapath reads them.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let bytes = self.list.iter().flat_map(|(one, cookie)| {
+        let bytes = self.list.iter().flat_map(|(one, named)| {
             let mut bytes = vec![0; record::BYTES as usize];
             for (at, field) in [
                 (record::ACTION, vec![one.action]),
                 (record::REASON, vec![one.cause as u8]),
                 (record::AUTH, vec![one.auth]),
                 (record::RULE, one.rule.to_le_bytes().to_vec()),
-                (record::COOKIE, cookie.to_le_bytes().to_vec()),
+                (record::COOKIE, named.cookie.to_le_bytes().to_vec()),
+                (record::PROXY, named.proxy.to_le_bytes().to_vec()),
             ] {
                 if let Some(slot) = bytes.get_mut(at as usize..at as usize + field.len()) {
                     slot.copy_from_slice(&field);
@@ -166,9 +174,32 @@ impl Records {
         });
         bytes.collect()
     }
+}
 
-    /// The texts in the order of their cookies.
-    pub(crate) fn into_logs(self) -> Vec<String> {
-        self.logs
+/// Texts, each with a number: its position from 1. The empty text has number 0.
+#[derive(Default)]
+pub(crate) struct Texts {
+    list: Vec<String>,
+    known: BTreeMap<String, u32>,
+}
+
+impl Texts {
+    fn number(&mut self, text: &str) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        if let Some(number) = self.known.get(text) {
+            return *number;
+        }
+        self.list.push(text.to_owned());
+        // There are at most as many as records.
+        let number = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        self.known.insert(text.to_owned(), number);
+        number
+    }
+
+    /// In the order of their numbers.
+    pub(crate) fn into_list(self) -> Vec<String> {
+        self.list
     }
 }

@@ -1,10 +1,11 @@
 //! What `policyd` does not enforce yet: refused, since leaving it out would widen or narrow a policy without a word. What
 //! it can only enforce by dropping more is told.
 
-use policyc_diag::{Diagnostic, Span, codes};
+use policyc_diag::{Diagnostic, codes};
+use policyc_ir::ids::EndpointId;
 use policyc_ir::l7::Auth;
 use policyc_ir::lint;
-use policyc_ir::model::Model;
+use policyc_ir::model::{Filter, Model};
 use policyc_ir::rule::{Peer, Peers, Rule, RuleSet};
 
 use crate::Target;
@@ -15,12 +16,27 @@ pub(crate) fn refuse(model: &Model<'_>, target: &Target) -> Result<(), Vec<Diagn
     let mut refused = Vec::new();
     for (id, rule) in rules.iter() {
         let name = rules.name(id);
-        refused.extend(reasons(rules, rule).map(|(what, span, label)| {
+        let not_yet = |what: &str, label: &str, help: &str| {
             let message = format!("`{name}` {what}, which policyd does not enforce yet");
-            let diagnostic = Diagnostic::new(codes::NOT_SUPPORTED, message).label(span, label);
-            diagnostic.help("build without this policy; `check` and `verdicts` do understand it")
-        }));
+            let diagnostic = Diagnostic::new(codes::NOT_SUPPORTED, message);
+            diagnostic
+                .label(rule.origin.span, label)
+                .help(help.to_owned())
+        };
+        let without = "build without this policy; `check` and `verdicts` do understand it";
+        if selects_by_name(rules, rule) {
+            refused.push(not_yet(
+                "selects peers by DNS name",
+                "needs a DNS proxy",
+                without,
+            ));
+        }
+        if needs_proxy(rule) && !target.without_proxy {
+            let help = "build without this policy, or with `--without-proxy`, which drops what this would redirect";
+            refused.push(not_yet("looks at layer 7", "needs a proxy", help));
+        }
     }
+    refused.extend(proxied_and_authenticated(model));
     refused.extend(nowhere(model));
     refused.extend(lint::open_services(rules));
     refused.extend(lint::conflicts(model));
@@ -38,19 +54,30 @@ pub(crate) fn refuse(model: &Model<'_>, target: &Target) -> Result<(), Vec<Diagn
     }
 }
 
-/// Rules that demand what nothing here gives: what they allow is dropped.
-pub fn warnings(model: &Model<'_>) -> Vec<Diagnostic> {
+/// Rules that ask for what nothing here gives: what they allow is dropped.
+pub fn warnings(model: &Model<'_>, target: &Target) -> Vec<Diagnostic> {
     let rules = model.resolved.rules;
     let demanding = rules
         .iter()
         .filter(|(_, rule)| rule.auth.is_some_and(|auth| auth != Auth::Disabled));
-    let found = demanding.map(|(id, rule)| {
+    let demanding = demanding.map(|(id, rule)| {
         let message = format!("`{}` demands authentication", rules.name(id));
         Diagnostic::new(codes::AUTH_NEVER_GIVEN, message)
             .label(rule.origin.span, "what this allows is dropped")
             .help("`policyd` cannot authenticate; drop the demand where flows have to pass")
     });
-    found.collect()
+    let proxied = rules
+        .iter()
+        .filter(|(_, rule)| target.without_proxy && needs_proxy(rule));
+    let proxied = proxied.map(|(id, rule)| {
+        let message = format!("`{}` looks at layer 7", rules.name(id));
+        Diagnostic::new(codes::NO_PROXY, message)
+            .label(rule.origin.span, "what this allows is dropped")
+            .help(
+                "`policyd` has no proxy; allow the ports without layer 7 where flows have to pass",
+            )
+    });
+    demanding.chain(proxied).collect()
 }
 
 /// Without nodes the tables would fit every node and say nothing about any.
@@ -70,31 +97,46 @@ fn nowhere(model: &Model<'_>) -> Option<Diagnostic> {
     Some(diagnostic.help("add Node objects to the inventory, or build without this policy"))
 }
 
-fn reasons(
-    rules: &RuleSet,
-    rule: &Rule,
-) -> impl Iterator<Item = (&'static str, Span, &'static str)> {
-    let by_name = match &rule.peers {
+fn needs_proxy(rule: &Rule) -> bool {
+    rule.l7.as_ref().is_some_and(|l7| !l7.is_empty())
+}
+
+fn selects_by_name(rules: &RuleSet, rule: &Rule) -> bool {
+    match &rule.peers {
         Peers::Of(list) => list
             .iter()
             .any(|peer| matches!(rules.peer(*peer), Some(Peer::Fqdn(_)))),
         Peers::Any => false,
-    };
-    let entry = rule.origin.span;
-    [
-        (
-            by_name,
-            "selects peers by DNS name",
-            entry,
-            "needs a DNS proxy",
-        ),
-        (
-            rule.l7.is_some(),
-            "looks at layer 7",
-            entry,
-            "needs a proxy",
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(found, what, span, label)| found.then_some((what, span, label)))
+    }
+}
+
+/// Rules for one subject of which some ask for a proxy and some for authentication. Which of them wins depends on how
+/// Cilium orders entries of either kind, which the tables cannot tell apart yet.
+fn proxied_and_authenticated(model: &Model<'_>) -> Option<Diagnostic> {
+    let rules = model.resolved.rules;
+    let endpoints = (0..model.universe().endpoints().len()).map(EndpointId::at);
+    let policies = endpoints.filter_map(|id| model.policy_of(id));
+    let filters = policies.flat_map(|policy| [&policy.ingress.filters, &policy.egress.filters]);
+    let (proxied, asking) = filters.flatten().find_map(|filters| {
+        let mut all = filters.0.iter();
+        let first = |filter: &Filter| filter.rules.first().copied();
+        let proxied = all.clone().find(|filter| filter.parser().is_some())?;
+        let asking = all.find(|filter| filter.auth.is_some())?;
+        first(proxied).zip(first(asking))
+    })?;
+    let message = format!(
+        "`{}` looks at layer 7 and `{}` speaks of authentication, for one subject: this is not compiled yet",
+        rules.name(proxied),
+        rules.name(asking)
+    );
+    let mut diagnostic = Diagnostic::new(codes::NOT_SUPPORTED, message);
+    for (id, label) in [
+        (proxied, "asks for a proxy"),
+        (asking, "speaks of authentication"),
+    ] {
+        if let Some(rule) = rules.rule(id) {
+            diagnostic = diagnostic.label(rule.origin.span, label);
+        }
+    }
+    Some(diagnostic.help("build without one of the two"))
 }

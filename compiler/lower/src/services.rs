@@ -50,7 +50,7 @@ impl Row {
         let mut decisions = at.values();
         let first = decisions.next().cloned();
         let alike = first.filter(|first| decisions.all(|other| other == first));
-        match alike.filter(|one| open || !one.passes()) {
+        match alike.filter(|one| open || one.is_no()) {
             // Most services are denied to most pods; these rows then are all the same.
             Some(rest) => Self {
                 rest,
@@ -68,12 +68,12 @@ impl Row {
     }
 }
 
-/// What holds for a service whose backends are decided so: the first's, if all are allowed or all denied.
+/// What holds for a service whose backends are decided so: the first's, if packets of all go the same way.
 fn common(mut decisions: impl Iterator<Item = Record>) -> Record {
     let Some(first) = decisions.next() else {
         return NO_BACKEND;
     };
-    if decisions.all(|other| other.passes() == first.passes()) {
+    if decisions.all(|other| other.goes_as(&first)) {
         first
     } else {
         MIXED
@@ -298,6 +298,19 @@ mod tests {
         // Authentication that nobody gives is as good as a no.
         assert_eq!(of([&allowed, &asking]), MIXED);
         assert_eq!(of([&asking, &denied]), asking);
+        // A proxy may say yes, and another may say something else.
+        let to = |proxy: &str| Record {
+            action: record::REDIRECT,
+            cause: Cause::NoProxy,
+            proxy: proxy.to_owned(),
+            ..denied.clone()
+        };
+        assert_eq!(of([&to("http"), &to("http")]), to("http"));
+        assert_eq!(of([&to("http"), &to("dns")]), MIXED);
+        assert_eq!(of([&to("http"), &denied]), MIXED);
+        assert_eq!(of([&allowed, &to("http")]), MIXED);
+        let proxied = row(&to("http"), &to("http"), false);
+        assert_eq!(proxied.decision(6, 82), NO_BACKEND);
         assert_eq!(common(std::iter::empty()), NO_BACKEND);
     }
 }

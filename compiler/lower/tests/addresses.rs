@@ -29,8 +29,6 @@ use policyc_lower::{Target, lower};
 use policyc_syntax::ast::Document;
 use proptest::test_runner::{Config, TestRunner};
 
-use generate::Language;
-
 /// What single addresses and prefixes hold, as two maps like those of the datapath.
 struct Maps {
     hosts: BTreeMap<IpAddr, Ipcache>,
@@ -98,6 +96,7 @@ fn addresses(
     let universe = inventory::cluster(&inventory, &rules, settings);
     let target = Target {
         pod_ranges: ranges.iter().map(|one| Cidr::parse(one).unwrap()).collect(),
+        without_proxy: true,
         ..Target::default()
     };
     let ipcache = {
@@ -118,7 +117,7 @@ fn two_maps_find_the_longest_match() {
         failure_persistence: None,
         ..Config::default()
     });
-    let ran = runner.run(&generate::case(Language { whole: false }), |mut case| {
+    let ran = runner.run(&generate::lowerable(), |mut case| {
         case.policies.retain(|text| !text.contains("nodeSelector"));
         let cluster = case.cluster.yaml();
         let ranges = ["10.77.0.0/16"];

@@ -31,6 +31,7 @@ use policyc_ir::rule::{Action, Direction, Rule};
 use policyc_lower::lpm::{Fault, Maps, Outcome, Row, Table};
 use policyc_lower::{Image, Target, lower};
 use policyc_syntax::ast::Document;
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
 
 use generate::{Case, Language};
@@ -51,9 +52,9 @@ const PROTOCOLS: &[u8] = &[1, 6, 17, 47, 58, 132];
 #[test]
 fn look_ups_agree_with_the_model() {
     let found = Cell::new(Found::default());
-    let language = Language { whole: true };
+
     for _ in 0..ROUNDS {
-        run(language, |case| {
+        run(generate::case(Language::WHOLE), |case| {
             let mut now = found.get();
             with_model(&case, |model| with_the_model(model, &mut now));
             found.set(now);
@@ -71,8 +72,7 @@ fn look_ups_agree_with_the_model() {
 #[test]
 fn look_ups_agree_with_the_tables() {
     let lookups = Cell::new(0);
-    let language = Language { whole: false };
-    run(language, |mut case| {
+    run(generate::lowerable(), |mut case| {
         // Policies for names are refused as a whole.
         case.policies.retain(|text| !text.contains("domainNames"));
         lookups.set(lookups.get() + with_model(&case, with_the_tables));
@@ -108,14 +108,14 @@ impl Found {
     }
 }
 
-fn run(language: Language, then: impl Fn(Case)) {
+fn run(cases: impl Strategy<Value = Case>, then: impl Fn(Case)) {
     let mut runner = TestRunner::new(Config {
         // `PROPTEST_CASES` asks for more.
         cases: Config::default().cases / 8,
         failure_persistence: None,
         ..Config::default()
     });
-    let ran = runner.run(&generate::case(language), |case| {
+    let ran = runner.run(&cases, |case| {
         then(case);
         Ok(())
     });
@@ -258,6 +258,7 @@ fn with_the_tables(model: &Model<'_>) -> usize {
     let target = Target {
         pod_ranges: vec![Cidr::parse("10.77.0.0/16").unwrap()],
         extended_protocols: true,
+        without_proxy: true,
         ..Target::default()
     };
     let maps = Maps::new(model);
@@ -276,9 +277,13 @@ fn with_the_tables(model: &Model<'_>) -> usize {
             let one_level = levels(model, bound.endpoint, direction) < 2;
             for flow in flows(model, bound.endpoint, direction) {
                 let answer = table.lookup(flow.peer, flow.protocol, flow.port);
-                let given = answer.outcome == Some(Outcome::Allow);
-                let (passed, auth) = read(&image, offset, &flow);
-                assert_eq!(given, passed, "{flow:?}");
+                let given = match answer.outcome {
+                    Some(Outcome::Allow) => record::ALLOW,
+                    Some(Outcome::Redirect) => record::REDIRECT,
+                    _ => record::DENY,
+                };
+                let (action, auth) = read(&image, offset, &flow);
+                assert_eq!(given, action, "{flow:?}");
                 let demanded = match demanded(answer.auth).map(|demand| demand.mode) {
                     Some(Auth::Required) => record::AUTH_REQUIRED,
                     Some(Auth::AlwaysFail) => record::AUTH_ALWAYS_FAIL,
@@ -294,14 +299,11 @@ fn with_the_tables(model: &Model<'_>) -> usize {
     compared
 }
 
-/// Whether the compiled tables let a flow pass, and the authentication they demand for it.
-fn read(image: &Image, table: u32, flow: &Flow) -> (bool, u8) {
+/// What the compiled tables do with a flow, and the authentication they demand for it.
+fn read(image: &Image, table: u32, flow: &Flow) -> (u8, u8) {
     let arena = image.arena.as_slice();
     let verdict = lookup::verdict(arena, table, flow.peer.0, flow.protocol.0, flow.port);
     let at = lookup::record_at(arena, verdict.record);
     assert_eq!(verdict.passes, lookup::passes(arena, at), "{flow:?}");
-    (
-        lookup::action(arena, at) == record::ALLOW,
-        lookup::auth(arena, at),
-    )
+    (lookup::action(arena, at), lookup::auth(arena, at))
 }

@@ -36,7 +36,7 @@ impl Applied {
 /// What a record must say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// Whether the flow passes.
+    /// Whether the flow passes, if it meets what is asked of it besides: authentication, or a proxy's consent.
     pub(crate) allowed: bool,
     /// The number of the reason.
     pub(crate) reason: u8,
@@ -46,6 +46,8 @@ pub(crate) struct Wanted {
     pub(crate) auth: u8,
     /// What it says for logs, by position from 1 in the bundle; 0 for nothing.
     pub(crate) cookie: u32,
+    /// The proxy that has the last word, by position from 1 in the bundle; 0 for none.
+    pub(crate) proxy: u32,
 }
 
 impl Wanted {
@@ -62,7 +64,13 @@ impl Wanted {
             rule: record::NO_RULE,
             auth: record::AUTH_NONE,
             cookie: 0,
+            proxy: 0,
         }
+    }
+
+    /// Whether the datapath lets pass what it is told this of.
+    pub(crate) const fn passes(&self) -> bool {
+        self.allowed && self.auth == record::AUTH_NONE && self.proxy == 0
     }
 
     fn by(rule: RuleId, allowed: bool) -> Self {
@@ -77,6 +85,7 @@ impl Wanted {
             rule: rule.0,
             auth: record::AUTH_NONE,
             cookie: 0,
+            proxy: 0,
         }
     }
 }

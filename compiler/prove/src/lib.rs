@@ -30,14 +30,15 @@ mod services;
 mod solve;
 /// Every flow of every table.
 mod tables;
-/// What a decision comes with: authentication and log texts.
+/// What a decision comes with: authentication, proxies and log texts.
 mod terms;
 
 use policy_bundle::Bundle;
 use policyc_diag::{Diagnostic, codes};
 use policyc_ir::cidr::Cidr;
+use policyc_ir::ids::PeerId;
 use policyc_ir::inventory::Inventory;
-use policyc_ir::rule::{Peer, RuleSet};
+use policyc_ir::rule::{Peer, Peers, Rule, RuleSet};
 use policyc_ir::settings::Settings;
 use policyc_ir::universe::Universe;
 use policyc_verify::Limits;
@@ -107,20 +108,16 @@ pub fn prove(bundle: &Bundle<'_>, sources: &Sources<'_>) -> Result<Proof, Vec<Di
     }
 }
 
-/// Rules that say more than tables hold; a proof that passed them over would claim too much.
+/// Rules whose peers are learned while a cluster runs; a proof that passed them over would claim too much.
 fn unprovable(rules: &RuleSet) -> Vec<Diagnostic> {
-    let by_name = rules
-        .peers()
-        .iter()
-        .any(|peer| matches!(peer, Peer::Fqdn(_)));
-    let mut found = Vec::new();
-    for (id, rule) in rules.iter() {
-        if rule.l7.is_some() || by_name {
-            let message = format!("`{}` says more than tables can hold", rules.name(id));
-            found.push(fault(&message));
-        }
-    }
-    found
+    let by_name = |peer: &PeerId| matches!(rules.peer(*peer), Some(Peer::Fqdn(_)));
+    let selects_by_name = |rule: &Rule| match &rule.peers {
+        Peers::Of(list) => list.iter().any(by_name),
+        Peers::Any => rule.beside.iter().any(by_name),
+    };
+    let found = rules.iter().filter(|(_, rule)| selects_by_name(rule));
+    let message = |id| format!("`{}` selects peers that no table can hold", rules.name(id));
+    found.map(|(id, _)| fault(&message(id))).collect()
 }
 
 /// A fault of the bundle.

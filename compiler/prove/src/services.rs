@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use policy_abi::arena::record;
 use policy_abi::reason::Reason;
 use policy_bundle::Bundle;
 use policyc_diag::Diagnostic;
@@ -101,8 +100,7 @@ impl View<'_, '_> {
         let answers = answers.map(|(peer, target)| self.answer(peer, protocol, target));
         let answers: Vec<_> = answers.collect();
         let first = answers.first()?;
-        let alike = answers.iter().all(|other| passes(other) == passes(first));
-        Some(if alike {
+        Some(if answers.iter().all(|other| alike(other, first)) {
             *first
         } else {
             dropped(Reason::MixedService)
@@ -119,7 +117,7 @@ impl View<'_, '_> {
         let peers: BTreeSet<_> = backends.flat_map(|all| self.seen(all)).collect();
         let all = || peers.iter().all(|(peer, _)| self.is_open(*peer));
         match at.first() {
-            Some(first) if at.iter().all(|one| one == first) && (!passes(first) || all()) => *first,
+            Some(first) if at.iter().all(|one| one == first) && (is_no(first) || all()) => *first,
             _ => dropped(Reason::NoBackend),
         }
     }
@@ -135,14 +133,19 @@ impl View<'_, '_> {
         (0..=u8::MAX).all(|protocol| {
             let cuts = self.arena.cuts(self.table.image, protocol, &[]);
             cuts.into_iter()
-                .all(|port| passes(&self.answer(peer, protocol, port)))
+                .all(|port| self.answer(peer, protocol, port).passes())
         })
     }
 }
 
-/// Whether the datapath lets pass what it is told this of.
-fn passes(answer: &Wanted) -> bool {
-    answer.allowed && answer.auth == record::AUTH_NONE
+/// Whether packets of either go the same way: on, to the same proxy, or nowhere.
+fn alike(one: &Wanted, other: &Wanted) -> bool {
+    (one.passes(), one.proxy) == (other.passes(), other.proxy)
+}
+
+/// Whether nothing can make it pass.
+fn is_no(answer: &Wanted) -> bool {
+    !answer.passes() && answer.proxy == 0
 }
 
 fn dropped(reason: Reason) -> Wanted {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy_abi::arena::{Read, record};
 use policy_abi::lookup;
+use policy_abi::reason::Reason;
 use policy_bundle::Bundle;
 use policyc_diag::Diagnostic;
 use policyc_ir::frontend::Nodes;
@@ -56,6 +57,7 @@ pub(crate) fn compare(bundle: &Bundle<'_>, sources: &Sources<'_>) -> (Vec<Diagno
         bytes: bundle.arena(),
         rows: Rows::read(bundle.arena(), &images),
         cookies: bundle.logs().zip(1..).collect(),
+        proxies: bundle.proxies().zip(1..).collect(),
     };
     let compared = tables.par_iter().map(|(table, users)| {
         let subject = users.subject;
@@ -105,6 +107,8 @@ pub(crate) struct Arena<'a> {
     pub(crate) rows: Rows,
     /// The cookie of each log text.
     cookies: BTreeMap<&'a str, u32>,
+    /// The number of each proxy.
+    proxies: BTreeMap<&'a str, u32>,
 }
 
 impl Arena<'_> {
@@ -113,17 +117,19 @@ impl Arena<'_> {
         let verdict = lookup::verdict(self.bytes, image, peer.0, protocol, port);
         let at = lookup::record_at(self.bytes, verdict.record);
         let auth = lookup::auth(self.bytes, at);
-        Wanted {
+        let is_allowed = match lookup::action(self.bytes, at) {
             // What is allowed on a condition does not pass yet.
-            allowed: if auth == record::AUTH_NONE {
-                verdict.passes
-            } else {
-                lookup::action(self.bytes, at) == record::ALLOW && !verdict.passes
-            },
+            record::ALLOW if auth != record::AUTH_NONE => !verdict.passes,
+            record::REDIRECT => !verdict.passes,
+            _ => verdict.passes,
+        };
+        Wanted {
+            allowed: is_allowed,
             reason: lookup::reason(self.bytes, at),
             rule: self.bytes.u32(at + record::RULE),
             auth,
             cookie: self.bytes.u32(at + record::COOKIE),
+            proxy: self.bytes.u32(at + record::PROXY),
         }
     }
 
@@ -131,8 +137,9 @@ impl Arena<'_> {
     pub(crate) fn cuts(&self, image: u32, protocol: u8, applied: &[&Applied]) -> BTreeSet<u16> {
         let mut cuts: BTreeSet<u16> = BTreeSet::from([0]);
         cuts.extend(self.rows.starts(self.bytes, image, protocol));
-        // Where rules ask for authentication, each block of a range speaks for itself.
-        let asks = applied.iter().any(|rule| rule.asking.auth.is_some());
+        // Where rules ask for authentication or a proxy, each block of a range speaks for itself.
+        let asks = |rule: &&Applied| rule.asking.auth.is_some() || rule.asking.proxy.is_some();
+        let asks = applied.iter().any(asks);
         let spans = applied.iter().filter_map(|rule| rule.spans.as_ref());
         for (_, first, last) in spans.flatten().filter(|(of, _, _)| *of == protocol) {
             cuts.insert(*first);
@@ -249,8 +256,9 @@ fn differences(
             let differing = cuts.into_iter().filter_map(|port| {
                 let matching = applied.iter().filter(|rule| rule.matches(protocol, port));
                 let matching: Vec<_> = matching.copied().collect();
-                let wanted = wanted(&matching, group.default, (protocol, port), arena, sources);
                 let found = arena.answer(table.image, group.peer, protocol, port);
+                let flow = (protocol, port, found);
+                let wanted = wanted(&matching, group.default, flow, arena, sources);
                 (found != wanted).then_some((port, wanted, found))
             });
             let differing: Vec<_> = differing.collect();
@@ -273,11 +281,11 @@ fn differences(
     (faults, comparisons, passes)
 }
 
-/// What the rules that match a flow say.
+/// What the rules that match a flow say. Where they leave open which of several proxies it is, it is the one found.
 fn wanted(
     matching: &[&Applied],
     default: Wanted,
-    (protocol, port): (u8, u16),
+    (protocol, port, found): (u8, u16, Wanted),
     arena: &Arena<'_>,
     sources: &Sources<'_>,
 ) -> Wanted {
@@ -285,10 +293,20 @@ fn wanted(
     let Some(decided) = decided else {
         return wanted;
     };
-    if decided.1 == Action::Allow && matching.iter().any(|one| one.asking.auth.is_some()) {
+    if decided.1 == Action::Allow {
         let here = |one: &&&Applied| (one.level, one.action) == decided;
         let allows: Vec<_> = matching.iter().filter(here).copied().collect();
-        wanted.auth = terms::auth(&allows, protocol, port);
+        if allows.iter().any(|one| one.asking.auth.is_some()) {
+            wanted.auth = terms::auth(&allows, protocol, port);
+        }
+        let proxies = terms::proxies(&allows, protocol, port);
+        let mut numbers = proxies.iter().map(|proxy| arena.proxies.get(proxy));
+        if !proxies.is_empty() {
+            wanted.reason = Reason::NoProxy as u8;
+            // A proxy that the bundle does not have is none of its numbers.
+            let is_one = numbers.any(|number| number == Some(&found.proxy));
+            wanted.proxy = if is_one { found.proxy } else { u32::MAX };
+        }
     }
     let log = terms::log(sources.rules, matching, decided);
     if !log.is_empty() {
@@ -319,10 +337,12 @@ fn difference(
         Direction::Egress => "to",
     };
     let says = |answer: Wanted| {
-        let verb = match (answer.allowed, answer.auth) {
-            (true, record::AUTH_NONE) => "allow",
-            (true, _) => "demand authentication for",
-            (false, _) => "deny",
+        let verb = match (answer.allowed, answer.auth, answer.proxy) {
+            (true, record::AUTH_NONE, 0) => "allow",
+            (true, record::AUTH_NONE, u32::MAX) => "ask another proxy about",
+            (true, record::AUTH_NONE, proxy) => &*format!("ask proxy {proxy} about"),
+            (true, ..) => "demand authentication for",
+            (false, ..) => "deny",
         };
         let name = sources.rules.name(RuleId(answer.rule));
         if answer.rule == record::NO_RULE || name.is_empty() {

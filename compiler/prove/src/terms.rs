@@ -1,13 +1,20 @@
-//! What a decision comes with: the authentication an allow waits for, and what its rules say for logs.
+//! What a decision comes with: the authentication an allow waits for, the proxy that has the last word, and what its
+//! rules say for logs.
 //!
 //! A rule makes map entries for the peers it names, or for anyone, each for a block of ports. Of the entries that
-//! match, the longest for the peer and the longest for anyone answer (Cilium's look-up, which is over before proxies
-//! come in, since no rule here has one). Who does not ask for authentication itself inherits it from the next shorter
+//! match, the longest for the peer and the longest for anyone answer (Cilium's look-up; rules that ask for a proxy
+//! have precedence over those that do not, but nobody asks for both). Who does not ask for authentication itself inherits it from the next shorter
 //! entry of the same kind that does. Of the two answers the longer counts, the peer's first; if it has not asked
 //! itself, the stronger demand of the two.
+//!
+//! Of the rules that ask for a proxy the one with the best listener priority is followed, then the one with the longest
+//! entry, the peer's first. Cilium makes one entry of those that are alike in all of that, and so do we.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use policy_abi::arena::record;
-use policyc_ir::l7::Auth;
+use policyc_ir::l7::{self, Auth};
 use policyc_ir::rule::{Action, Level, Peers, Rule, RuleSet};
 
 use crate::decide::Applied;
@@ -17,6 +24,8 @@ use crate::decide::Applied;
 pub(crate) struct Asking {
     /// What it asks for.
     pub(crate) auth: Option<Auth>,
+    /// The proxy it asks for, and the priority of that: the lower wins.
+    pub(crate) proxy: Option<(u8, String)>,
     /// Whether it names its peers.
     pub(crate) names_peers: bool,
     /// Whether it names this peer beside anyone.
@@ -30,11 +39,37 @@ impl Asking {
     pub(crate) fn new(rule: &Rule, beside: bool, spans: Vec<(bool, bool)>) -> Self {
         Self {
             auth: rule.auth,
+            proxy: rule.l7.as_deref().and_then(proxy_of),
             names_peers: rule.peers != Peers::Any,
             beside,
             spans,
         }
     }
+}
+
+/// The proxy that layer 7 of a rule calls for, with its priority.
+fn proxy_of(l7: &l7::Rules) -> Option<(u8, String)> {
+    let of_parser = l7.parser()?.priority();
+    let stated = l7.listener.as_ref().and_then(|listener| listener.priority);
+    Some((stated.unwrap_or(of_parser), l7.proxy()?))
+}
+
+/// The proxy that the allows of a level leave the last word to; several if none of them comes before the others.
+pub(crate) fn proxies<'a>(allows: &[&'a Applied], protocol: u8, port: u16) -> BTreeSet<&'a str> {
+    let ranked = allows.iter().flat_map(|one| {
+        let asked = one.asking.proxy.iter();
+        asked.flat_map(move |(priority, name)| {
+            let entries = entries(one, protocol, port).into_iter();
+            entries.map(move |entry| ((Reverse(*priority), entry.bits, entry.own), name.as_str()))
+        })
+    });
+    let ranked: BTreeSet<_> = ranked.collect();
+    let best = ranked.last().map(|(rank, _)| *rank);
+    let best = ranked
+        .iter()
+        .rev()
+        .take_while(|(rank, _)| Some(*rank) == best);
+    best.map(|(_, name)| *name).collect()
 }
 
 /// An entry that matches a flow.

@@ -21,19 +21,17 @@ use policyc_prove::Proof;
 use policyc_prove::certificate::{self, Standing};
 use proptest::test_runner::{Config, TestRunner};
 
-use generate::Language;
 use shop::{Built, Place};
 
 #[test]
 fn random_bundles_are_proved() {
-    let language = Language { whole: false };
     let mut runner = TestRunner::new(Config {
         cases: Config::default().cases / 16,
         failure_persistence: None,
         ..Config::default()
     });
     let proved = std::cell::Cell::new(0);
-    let ran = runner.run(&generate::case(language), |case| {
+    let ran = runner.run(&generate::lowerable(), |case| {
         let built = Built::new(&case.policies, &case.cluster.yaml(), case.settings);
         if let Some(contents) = built.contents() {
             let proof = built.prove(&contents).unwrap();
@@ -304,13 +302,70 @@ fn damaged_nodes_are_found() {
 fn rules_beyond_tables_are_not_proved() {
     let built = Built::shop();
     let contents = built.contents().unwrap();
-    let l7 = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: l7, namespace: shop}\nspec: {endpointSelector: {}, ingress: [{toPorts: [{ports: [{port: \"80\", protocol: TCP}], rules: {http: [{method: GET}]}}]}]}\n";
-    let other = Built::new(&[l7.to_owned()], shop::CLUSTER, shop::settings());
+    let names = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: names, namespace: shop}\nspec: {endpointSelector: {}, egress: [{toFQDNs: [{matchName: example.com}]}]}\n";
+    let other = Built::new(&[names.to_owned()], shop::CLUSTER, shop::settings());
     let faults = other.prove(&contents).unwrap_err();
     assert!(
-        faults[0].contains("says more than tables can hold"),
+        faults[0].contains("selects peers that no table can hold"),
         "{faults:?}"
     );
+}
+
+/// Of what overlaps, HTTP comes before server names, and the listener with the lower priority before the other.
+const PROXIED: &str = "
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  endpointSelector: {matchLabels: {app: db}}
+  ingress:
+  - fromEndpoints: [{matchLabels: {app: api}}]
+    toPorts: [{ports: [{port: \"5432\", protocol: TCP}], rules: {http: [{method: GET}]}}]
+  - toPorts: [{ports: [{port: \"5400\", endPort: 5500, protocol: TCP}], serverNames: [db.example]}]
+  - toPorts: [{ports: [{port: \"22\", protocol: TCP}]}]
+  egress:
+  - toEntities: [world]
+    toPorts: [{ports: [{port: \"443\", protocol: TCP}], listener: {envoyConfig: {kind: CiliumClusterwideEnvoyConfig, name: out}, name: slow, priority: 9}}]
+  - toCIDR: [0.0.0.0/0]
+    toPorts: [{ports: [{port: \"443\", protocol: TCP}], listener: {envoyConfig: {kind: CiliumClusterwideEnvoyConfig, name: out}, name: fast, priority: 8}}]
+";
+
+#[test]
+fn damaged_redirects_are_found() {
+    let built = Built::new(&[PROXIED.to_owned()], shop::CLUSTER, shop::settings());
+    let contents = built.contents().unwrap();
+    let mut proxies = contents.proxies.clone();
+    proxies.sort_unstable();
+    // Everybody whom `slow` is for may be served by `fast` as well, but for IPv6.
+    let names = ["http", "listener /out/fast", "listener /out/slow", "tls"];
+    assert_eq!(proxies, names);
+    built.prove(&contents).unwrap();
+    let records = shop::records(&contents);
+    let redirects = records.filter(|at| contents.arena[*at] == record::REDIRECT);
+    let mut damaged = 0;
+    for at in redirects {
+        let mut other = contents.clone();
+        let proxy = &mut other.arena[at + record::PROXY as usize];
+        *proxy = if *proxy == 1 { 2 } else { 1 };
+        let faults = built.prove(&other).unwrap_err();
+        assert!(
+            faults[0].contains("the policies ask another proxy about it"),
+            "{faults:?}"
+        );
+
+        let mut open = contents.clone();
+        open.arena[at..at + 2].copy_from_slice(&[record::ALLOW, 0]);
+        open.arena[at + record::PROXY as usize] = 0;
+        shop::renew_bits(&mut open);
+        let faults = built.prove(&open).unwrap_err();
+        assert!(faults[0].contains("the tables allow it"), "{faults:?}");
+        damaged += 1;
+    }
+    assert!(damaged >= 4, "only {damaged}");
+    // A record cannot name a proxy by another name than the policies have.
+    let mut renamed = contents.clone();
+    renamed.proxies.swap(0, 1);
+    built.prove(&renamed).unwrap_err();
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub mod image {
 pub mod record {
     /// Bytes of one record.
     pub const BYTES: u32 = 16;
-    /// The verdict, [`DENY`] or [`ALLOW`] (one byte).
+    /// The verdict, [`DENY`], [`ALLOW`] or [`REDIRECT`] (one byte).
     pub const ACTION: u32 = 0;
     /// [`crate::reason::Reason`] (one byte).
     pub const REASON: u32 = 1;
@@ -90,12 +90,14 @@ pub mod record {
     pub const RULE: u32 = 4;
     /// Log cookie: position from 1 among the bundle's log texts, 0 for none.
     pub const COOKIE: u32 = 8;
-    /// Number of the proxy that has the last word. Zero: a bundle with any other is refused, as nothing redirects yet.
+    /// With [`REDIRECT`]: position from 1 among the bundle's proxies of the one that has the last word. Else 0.
     pub const PROXY: u32 = 12;
     /// Action: drop.
     pub const DENY: u8 = 0;
     /// Action: pass.
     pub const ALLOW: u8 = 1;
+    /// Action: a proxy has the last word. Where none runs, the packet is dropped for the record's reason.
+    pub const REDIRECT: u8 = 2;
     /// Authentication: none.
     pub const AUTH_NONE: u8 = 0;
     /// Authentication: both sides prove who they are.

@@ -44,6 +44,8 @@ pub enum Reason {
     NoBackend = 18,
     /// Passed: at a device of the node's, but no business of the node's policy. It is forwarded, or the node has none.
     Unjudged = 19,
+    /// Dropped: a proxy has the last word, and none runs.
+    NoProxy = 20,
 }
 
 impl Reason {
@@ -71,6 +73,7 @@ impl Reason {
             17 => Self::MixedService,
             18 => Self::NoBackend,
             19 => Self::Unjudged,
+            20 => Self::NoProxy,
             _ => return None,
         })
     }
@@ -94,12 +97,13 @@ impl Reason {
                 | Self::AuthRequired
                 | Self::MixedService
                 | Self::NoBackend
+                | Self::NoProxy
         )
     }
 }
 
 /// Number of reasons, the length of the counters per reason.
-pub const COUNT: u32 = 20;
+pub const COUNT: u32 = 21;
 
 /// All reasons in order, with the names shown to people.
 pub const ALL: [(Reason, &str); COUNT as usize] = [
@@ -123,6 +127,7 @@ pub const ALL: [(Reason, &str); COUNT as usize] = [
     (Reason::MixedService, "mixed-service"),
     (Reason::NoBackend, "no-backend"),
     (Reason::Unjudged, "unjudged"),
+    (Reason::NoProxy, "no-proxy"),
 ];
 
 /// A per-CPU counter.

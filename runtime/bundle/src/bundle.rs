@@ -32,6 +32,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) nodes: &'a [TextRow],
     pub(crate) certificate: Option<&'a str>,
     pub(crate) logs: &'a [TextRow],
+    pub(crate) proxies: &'a [TextRow],
     pub(crate) hosts: &'a [HostRow],
 }
 
@@ -234,6 +235,16 @@ impl<'a> Bundle<'a> {
     pub fn logs(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
         let strings = self.parts.strings;
         self.parts.logs.iter().map(move |row| text(strings, *row))
+    }
+
+    /// Proxies that records redirect to, in the order of their numbers from 1: `http`, `dns`, `kafka`, `generic`, `tls`, or
+    /// `listener` and a name.
+    pub fn proxies(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
+        let strings = self.parts.strings;
+        self.parts
+            .proxies
+            .iter()
+            .map(move |row| text(strings, *row))
     }
 
     /// The section table, unknown optional sections included.

@@ -46,6 +46,10 @@ pub(crate) fn parts<'a>(sections: &[Section<'a>]) -> Result<Parts<'a>, OpenError
             Some(_) => rows(sections, Kind::Logs)?,
             None => &[],
         },
+        proxies: match find(sections, Kind::Proxies) {
+            Some(_) => rows(sections, Kind::Proxies)?,
+            None => &[],
+        },
         hosts: match find(sections, Kind::Hosts) {
             Some(_) => rows::<HostRow>(sections, Kind::Hosts)?,
             None => &[],
@@ -100,6 +104,12 @@ pub(crate) fn references(parts: &Parts<'_>, shape: &Shape) -> Result<(), OpenErr
             needed: shape.logs,
         });
     }
+    if parts.proxies.len() < shape.proxies as usize {
+        return Err(OpenError::ProxyCount {
+            found: parts.proxies.len(),
+            needed: shape.proxies,
+        });
+    }
     if parts.host_identity >= shape.identities {
         return Err(OpenError::Identity {
             kind: Kind::Settings,
@@ -133,6 +143,9 @@ fn check_names(parts: &Parts<'_>) -> Result<(), OpenError> {
     }
     for (row, text) in parts.logs.iter().enumerate() {
         check_text(parts.strings, *text, Kind::Logs, row)?;
+    }
+    for (row, name) in parts.proxies.iter().enumerate() {
+        check_text(parts.strings, *name, Kind::Proxies, row)?;
     }
     Ok(())
 }

@@ -180,6 +180,13 @@ pub enum OpenError {
         /// Texts that records name.
         needed: u32,
     },
+    /// Records redirect to proxies that are not listed.
+    ProxyCount {
+        /// Proxies listed.
+        found: usize,
+        /// Proxies that records name.
+        needed: u32,
+    },
     /// The arena names a rule outside the rule table.
     RuleCount {
         /// Entries of the rule table.
@@ -335,6 +342,14 @@ impl OpenError {
                 )
             }
             Self::Image { kind, row } => no_tables(out, *kind, *row),
+            Self::Tables(error) => write!(out, "the policy tables are not sound: {error}"),
+            _ => self.count_message(out),
+        }
+    }
+
+    /// The messages about tables that do not have what others name.
+    fn count_message(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::IdentityCount { found, stated } => {
                 write!(
                     out,
@@ -345,13 +360,16 @@ impl OpenError {
                 out,
                 "verdict records name {needed} log texts, the bundle lists {found}"
             ),
+            Self::ProxyCount { found, needed } => write!(
+                out,
+                "verdict records name {needed} proxies, the bundle lists {found}"
+            ),
             Self::RuleCount { found, needed } => {
                 write!(
                     out,
                     "the rule table has {found} entries but the policy tables name {needed}"
                 )
             }
-            Self::Tables(error) => write!(out, "the policy tables are not sound: {error}"),
             _ => out.write_str("the bundle was refused"),
         }
     }

@@ -34,11 +34,13 @@ pub enum Kind {
     Logs = 12,
     /// Nodes that have policies of their own, and their images.
     Hosts = 13,
+    /// Proxies that records redirect to, in the order of their numbers.
+    Proxies = 14,
 }
 
 impl Kind {
     /// All kinds in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Strings,
         Self::Manifest,
         Self::Settings,
@@ -51,6 +53,7 @@ impl Kind {
         Self::Certificate,
         Self::Logs,
         Self::Hosts,
+        Self::Proxies,
     ];
 
     /// The name shown to people.
@@ -68,6 +71,7 @@ impl Kind {
             Self::Certificate => "certificate",
             Self::Logs => "logs",
             Self::Hosts => "hosts",
+            Self::Proxies => "proxies",
         }
     }
 
@@ -75,7 +79,7 @@ impl Kind {
     pub const fn mandatory(self) -> bool {
         !matches!(
             self,
-            Self::Manifest | Self::Certificate | Self::Logs | Self::Hosts
+            Self::Manifest | Self::Certificate | Self::Logs | Self::Hosts | Self::Proxies
         )
     }
 

@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy_abi::arena::{self, Read, header, image, record};
-use policy_abi::{ABI_VERSION, lookup, proto, reason};
+use policy_abi::reason::{self, Reason};
+use policy_abi::{ABI_VERSION, lookup, proto};
 
 mod error;
 
@@ -30,6 +31,8 @@ pub struct Shape {
     pub rules: u32,
     /// The highest log cookie of a record, 0 if none has one.
     pub logs: u32,
+    /// The highest proxy of a record, 0 if none redirects.
+    pub proxies: u32,
     images_at: u32,
 }
 
@@ -105,6 +108,7 @@ fn check_header(bytes: &[u8]) -> Result<Shape, TablesError> {
         images,
         rules: 0,
         logs: 0,
+        proxies: 0,
         images_at,
     };
     check_records(bytes, shape)
@@ -125,35 +129,32 @@ fn check_records(bytes: &[u8], mut shape: Shape) -> Result<Shape, TablesError> {
             shape.rules = shape.rules.max(rule.saturating_add(1));
         }
         shape.logs = shape.logs.max(bytes.u32(at + record::COOKIE));
+        shape.proxies = shape.proxies.max(bytes.u32(at + record::PROXY));
     }
     Ok(shape)
 }
 
-/// Checks action, reason, authentication and what must be zero.
+/// Checks action, reason, authentication, proxy and what must be zero.
 fn check_record(bytes: &[u8], at: u32, index: u32) -> Result<(), TablesError> {
     let [action, cause, auth, zero] = bytes.u32(at).to_le_bytes();
-    let passes = match action {
-        record::DENY => false,
-        record::ALLOW => true,
-        _ => return Err(TablesError::Action { record: index }),
-    };
-    let known = reason::Reason::from_number(cause).ok_or(TablesError::Reason { record: index })?;
+    let known = Reason::from_number(cause).ok_or(TablesError::Reason { record: index })?;
     // The datapath does not look at the record of what passes.
-    let fits = if passes {
-        known == reason::Reason::Allowed
-    } else {
-        !known.passes()
+    let fits = match action {
+        record::DENY => !known.passes() && known != Reason::NoProxy,
+        record::ALLOW => known == Reason::Allowed,
+        record::REDIRECT => known == Reason::NoProxy,
+        _ => return Err(TablesError::Action { record: index }),
     };
     if !fits || zero != 0 {
         return Err(TablesError::Reason { record: index });
     }
-    if auth > record::AUTH_ALWAYS_FAIL || (auth != record::AUTH_NONE && !passes) {
+    if auth > record::AUTH_ALWAYS_FAIL || (auth != record::AUTH_NONE && action != record::ALLOW) {
         return Err(TablesError::Auth { record: index });
     }
-    if bytes.u32(at + record::PROXY) != 0 {
+    if (bytes.u32(at + record::PROXY) != 0) != (action == record::REDIRECT) {
         return Err(TablesError::Proxy { record: index });
     }
-    if index == 0 && passes {
+    if index == 0 && action != record::DENY {
         return Err(TablesError::FirstRecord);
     }
     Ok(())

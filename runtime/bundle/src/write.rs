@@ -48,6 +48,8 @@ pub struct Contents {
     pub certificate: Option<String>,
     /// What records say for logs, in the order of their cookies from 1; several lines where several rules decided.
     pub logs: Vec<String>,
+    /// Proxies that records redirect to, in the order of their numbers from 1.
+    pub proxies: Vec<String>,
     /// Nodes that policies of their own apply to, in any order.
     pub hosts: Vec<Host>,
 }

@@ -323,6 +323,27 @@ fn records_are_checked() {
     assert!(matches!(set(Kind::Arena, 0, 0), OpenError::Tables(_)));
 }
 
+/// Proxies are there if a record names them.
+#[test]
+fn proxies_come_back() {
+    let mut contents = contents();
+    let deny = (contents.arena.u32(header::RECORDS_AT) + record::BYTES) as usize;
+    let reason = policy_abi::reason::Reason::NoProxy as u8;
+    contents.arena[deny..deny + 2].copy_from_slice(&[record::REDIRECT, reason]);
+    contents.arena[deny + record::PROXY as usize] = 2;
+    contents.proxies = vec!["dns".to_owned(), "listener a/b/c".to_owned()];
+    let file = encode(&contents, None).unwrap();
+    let bundle = Bundle::open(&file, &Trust::AllowUnsigned).unwrap();
+    assert_eq!(bundle.proxies().collect::<Vec<_>>(), contents.proxies);
+
+    contents.proxies.pop();
+    let needed = OpenError::ProxyCount {
+        found: 1,
+        needed: 2,
+    };
+    assert_eq!(encode(&contents, None), Err(EncodeError::Refused(needed)));
+}
+
 /// Texts for logs are there if a record names them; a node's own address may be something else on it.
 #[test]
 fn log_texts_and_own_identities_come_back() {

@@ -92,7 +92,7 @@ fn each_fault_has_its_name() {
     assert_eq!(refusal(header::IMAGES_AT, 66), TablesError::Images);
     assert_eq!(refusal(records, 1), TablesError::FirstRecord);
     assert_eq!(
-        refusal(records + record::BYTES, 2),
+        refusal(records + record::BYTES, 3),
         TablesError::Action { record: 1 }
     );
     assert_eq!(
@@ -103,7 +103,7 @@ fn each_fault_has_its_name() {
         refusal(records + record::BYTES, 1 | 0x400),
         TablesError::Reason { record: 1 }
     );
-    // Authentication goes with an allow only, and nothing leaves the last word to a proxy.
+    // Authentication goes with an allow only, and a proxy with a redirect.
     let (deny, allow) = (records + record::BYTES, records + 2 * record::BYTES);
     let auth = u32::from(record::AUTH_REQUIRED) << 16;
     assert_eq!(
@@ -140,6 +140,33 @@ fn each_fault_has_its_name() {
     assert_eq!(
         check(&tables[..60]).unwrap_err(),
         TablesError::Length { found: 60 }
+    );
+}
+
+#[test]
+fn redirects_name_a_proxy() {
+    let (tables, _) = sample();
+    let deny = tables.u32(header::RECORDS_AT) + record::BYTES;
+    let to_proxy = |action, reason: Reason, auth, proxy| {
+        let mut tables = tables.clone();
+        let word = u32::from_le_bytes([action, reason as u8, auth, 0]);
+        set32(&mut tables, deny, word);
+        set32(&mut tables, deny + record::PROXY, proxy);
+        check(&tables).map(|shape| shape.proxies)
+    };
+    let none = record::AUTH_NONE;
+    let redirect = record::REDIRECT;
+    assert_eq!(to_proxy(redirect, Reason::NoProxy, none, 4), Ok(4));
+    let wrong = Err(TablesError::Proxy { record: 1 });
+    assert_eq!(to_proxy(redirect, Reason::NoProxy, none, 0), wrong);
+    assert_eq!(to_proxy(record::DENY, Reason::DefaultDeny, none, 4), wrong);
+    let wrong = Err(TablesError::Reason { record: 1 });
+    assert_eq!(to_proxy(redirect, Reason::DefaultDeny, none, 4), wrong);
+    assert_eq!(to_proxy(redirect, Reason::Allowed, none, 4), wrong);
+    assert_eq!(to_proxy(record::DENY, Reason::NoProxy, none, 0), wrong);
+    assert_eq!(
+        to_proxy(redirect, Reason::NoProxy, record::AUTH_REQUIRED, 4),
+        Err(TablesError::Auth { record: 1 })
     );
 }
 

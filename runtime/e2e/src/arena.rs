@@ -183,7 +183,7 @@ impl Arena {
                     u32::from_le_bytes([*action, *reason as u8, *auth, 0]),
                     record::NO_RULE,
                     0,
-                    0,
+                    u32::from(*action == record::REDIRECT),
                 ]
             })
             .collect();

@@ -75,7 +75,9 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
     let universe = front.universe_of_bundle(&settings, args.node.as_deref());
     let resolved = Resolved::new(&front.rules, &universe);
     let model = Model::build(&resolved, &settings);
-    front.diagnostics.extend(policyc_lower::warnings(&model));
+    front
+        .diagnostics
+        .extend(policyc_lower::warnings(&model, &target));
     target.services = frontend::frontends(&front.inventory, &universe, &target.pod_ranges);
     front
         .diagnostics
@@ -218,6 +220,7 @@ fn target(args: &Build) -> Result<Target, Error> {
     Ok(Target {
         node: args.node.clone(),
         pod_ranges,
+        without_proxy: args.without_proxy,
         ..Target::default()
     })
 }

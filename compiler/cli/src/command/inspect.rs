@@ -83,6 +83,9 @@ fn human(bundle: &Bundle<'_>) -> String {
             hex(&section.digest)
         );
     }
+    for (number, proxy) in (1..).zip(bundle.proxies()) {
+        let _ = writeln!(out, "proxy    {number} {proxy}");
+    }
     for endpoint in bundle.endpoints() {
         let addresses = [
             endpoint.ipv4.map(|ip| ip.to_string()),
@@ -139,6 +142,7 @@ fn document(bundle: &Bundle<'_>) -> Value {
         "certificate": certificate::value(bundle),
         "images": images::value(bundle),
         "logs": bundle.logs().collect::<Vec<_>>(),
+        "proxies": bundle.proxies().collect::<Vec<_>>(),
         "manifest": serde_json::from_str::<Value>(bundle.manifest()).unwrap_or(Value::Null),
         "endpoints": endpoints.collect::<Vec<_>>(),
         "hosts": hosts.collect::<Vec<_>>(),

@@ -288,6 +288,7 @@ fn contents(bundle: &Bundle<'_>) -> write::Contents {
         host_identity: bundle.host_identity(),
         certificate: bundle.certificate().map(str::to_owned),
         logs: bundle.logs().map(str::to_owned).collect(),
+        proxies: bundle.proxies().map(str::to_owned).collect(),
         hosts: bundle.hosts().map(host).collect(),
     }
 }

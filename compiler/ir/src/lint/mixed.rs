@@ -1,12 +1,14 @@
 //! Services whose backends a policy tells apart.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use policyc_diag::{Diagnostic, codes};
 
 use crate::frontend::{Backends, Frontend, Nodes};
 use crate::ids::{EndpointId, IdentityId};
-use crate::model::{Enforced, Flow, Model};
+use crate::l7::Auth;
+use crate::model::{Enforced, Flow, Model, Verdict};
 use crate::port::Protocol;
 use crate::rule::Direction;
 
@@ -62,8 +64,45 @@ fn subjects<'a>(
     subjects
 }
 
-/// A backend that is allowed, and one that is denied.
-type Parted = [(IdentityId, u16); 2];
+/// Where packets go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    On,
+    Proxy(String),
+    Nowhere,
+}
+
+impl Way {
+    /// What is allowed on a condition goes nowhere: nothing here meets it.
+    fn of(verdict: &Verdict) -> Self {
+        let asks = verdict
+            .auth
+            .is_some_and(|demand| demand.mode != Auth::Disabled);
+        let proxy = verdict
+            .redirect
+            .as_ref()
+            .and_then(|redirect| redirect.l7.proxy());
+        match proxy {
+            _ if !verdict.allowed => Self::Nowhere,
+            Some(proxy) => Self::Proxy(proxy),
+            None if asks => Self::Nowhere,
+            None => Self::On,
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::On => f.write_str("allowed"),
+            Self::Nowhere => f.write_str("denied"),
+            Self::Proxy(proxy) => write!(f, "left to the {proxy} proxy"),
+        }
+    }
+}
+
+/// Two backends whose packets go different ways.
+type Parted = [(Way, (IdentityId, u16)); 2];
 
 fn parted(
     model: &Model<'_>,
@@ -71,18 +110,25 @@ fn parted(
     protocol: Protocol,
     backends: &Backends,
 ) -> Option<Parted> {
-    let seen = || backends.iter().flat_map(|backend| backend.seen_from(nodes));
-    let allows = |(peer, port): &(IdentityId, u16)| {
+    let seen = backends.iter().flat_map(|backend| backend.seen_from(nodes));
+    let mut seen = seen.map(|(peer, port)| {
         let flow = Flow {
             subject,
             direction: Direction::Egress,
-            peer: *peer,
+            peer,
             protocol,
-            port: *port,
+            port,
         };
-        model.eval(&flow).allowed
-    };
-    Some([seen().find(allows)?, seen().find(|one| !allows(one))?])
+        (Way::of(&model.eval(&flow)), (peer, port))
+    });
+    let first = seen.next()?;
+    let other = seen.find(|(way, _)| *way != first.0)?;
+    // What passes comes first.
+    Some(if first.0 < other.0 {
+        [first, other]
+    } else {
+        [other, first]
+    })
 }
 
 fn finding(
@@ -90,13 +136,18 @@ fn finding(
     frontend: &Frontend,
     (protocol, port): (Protocol, u16),
     subject: EndpointId,
-    [allowed, denied]: Parted,
+    [(way, one), (other_way, other)]: Parted,
 ) -> Diagnostic {
     let universe = model.universe();
     let who = universe.endpoint(subject).map_or("", |one| &*one.name);
     let message = format!(
-        "`{who}` may reach some backends of service `{}` at port {port}/{protocol}, and others not",
-        frontend.service
+        "`{who}` may reach some backends of service `{}` at port {port}/{protocol}, and others not{}",
+        frontend.service,
+        if other_way == Way::Nowhere {
+            ""
+        } else {
+            " in the same way"
+        }
     );
     let says = |(identity, port): (IdentityId, u16)| {
         let labels = match universe.identity(identity) {
@@ -113,7 +164,7 @@ fn finding(
         diagnostic = diagnostic.label(span, "this service");
     }
     diagnostic
-        .note(format!("allowed: {}; denied: {}", says(allowed), says(denied)))
+        .note(format!("{way}: {}; {other_way}: {}", says(one), says(other)))
         .note("Cilium decides by the backend that is chosen for each connection; policyd sees a packet before that choice, so it drops all of them")
         .help("let the policy speak of all pods behind the service alike, or make two services of it")
 }

@@ -51,8 +51,33 @@ pub(crate) const ADDRESSES: [&str; 9] = [
 /// How much of the language policies are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Language {
-    /// Also what no table holds: layer 7, DNS names, and services, which may not exist.
-    pub(crate) whole: bool,
+    /// What no table holds: DNS names, and services, which may not exist.
+    names: bool,
+    /// Rules for proxies.
+    layer7: bool,
+    /// Rules that speak of authentication.
+    authentication: bool,
+}
+
+impl Language {
+    /// All of it.
+    pub(crate) const WHOLE: Self = Self {
+        names: true,
+        layer7: true,
+        authentication: true,
+    };
+    /// Layers 3 and 4, and authentication.
+    pub(crate) const AUTHENTICATED: Self = Self {
+        names: false,
+        layer7: false,
+        authentication: true,
+    };
+    /// Layers 3 and 4, and proxies.
+    pub(crate) const PROXIED: Self = Self {
+        names: false,
+        layer7: true,
+        authentication: false,
+    };
 }
 
 /// One case: a cluster, its settings and policies.
@@ -66,6 +91,11 @@ pub(crate) struct Case {
     pub(crate) policies: Vec<String>,
 }
 
+/// A case of what can be lowered: tables do not hold rules for proxies beside rules that speak of authentication.
+pub(crate) fn lowerable() -> impl Strategy<Value = Case> {
+    prop_oneof![2 => case(Language::AUTHENTICATED), 1 => case(Language::PROXIED)]
+}
+
 /// A whole case.
 pub(crate) fn case(language: Language) -> impl Strategy<Value = Case> {
     (
@@ -74,6 +104,10 @@ pub(crate) fn case(language: Language) -> impl Strategy<Value = Case> {
         vec(policy::policy(language), 1..7),
         proptest::option::weighted(0.3, authentication::policy()),
     )
+        .prop_map(move |(cluster, settings, policies, more)| {
+            let more = more.filter(|_| language.authentication);
+            (cluster, settings, policies, more)
+        })
         .prop_map(|(cluster, settings, policies, more)| {
             let named = policies.into_iter().chain(more).enumerate();
             let policies = named.map(|(at, text)| text.replace("@NAME", &format!("r{at}")));

@@ -136,6 +136,7 @@ impl Built {
         let mut target = Target {
             pod_ranges: vec![Cidr::parse("10.77.0.0/16").unwrap()],
             extended_protocols: settings.extended_protocols,
+            without_proxy: true,
             ..Target::default()
         };
         target.pod_ranges.extend(inventory.pod_ranges());

@@ -37,7 +37,7 @@ pub enum TablesError {
         /// Records stated.
         found: u32,
     },
-    /// Neither allow nor deny.
+    /// Neither allow nor deny nor redirect.
     Action {
         /// The record.
         record: u32,
@@ -47,12 +47,12 @@ pub enum TablesError {
         /// The record.
         record: u32,
     },
-    /// An unknown authentication, or one on a record that denies.
+    /// An unknown authentication, or one on a record that does not allow.
     Auth {
         /// The record.
         record: u32,
     },
-    /// A record leaves the last word to a proxy, which nothing here has.
+    /// A redirect without a proxy, or a proxy without a redirect.
     Proxy {
         /// The record.
         record: u32,
@@ -124,17 +124,19 @@ impl fmt::Display for TablesError {
                     reason::RECORDS_COUNTED
                 )
             }
-            Self::Action { record } => write!(out, "record {record} neither allows nor denies"),
+            Self::Action { record } => {
+                write!(out, "record {record} has an action that is not defined")
+            }
             Self::Reason { record } => {
                 write!(out, "the reason of record {record} does not fit its action")
             }
             Self::Auth { record } => write!(
                 out,
-                "record {record} demands an unknown authentication, or one for what it denies"
+                "record {record} demands an unknown authentication, or one for what it does not allow"
             ),
             Self::Proxy { record } => write!(
                 out,
-                "record {record} leaves the last word to a proxy, and there is none"
+                "record {record} redirects without naming a proxy, or the reverse"
             ),
             Self::FirstRecord => out.write_str("record 0 does not deny"),
             Self::Images => out.write_str("the images reach out of them"),

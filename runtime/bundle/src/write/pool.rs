@@ -22,7 +22,8 @@ impl<'a> Pool<'a> {
             .chain(contents.endpoints.iter().map(|endpoint| &endpoint.name))
             .chain(&contents.identities)
             .chain(&contents.nodes)
-            .chain(&contents.logs);
+            .chain(&contents.logs)
+            .chain(&contents.proxies);
         let mut places: BTreeMap<&str, TextRow> = BTreeMap::new();
         for text in all {
             let length = u32::try_from(text.len()).map_err(|_| EncodeError::TooMuch)?;

@@ -51,6 +51,9 @@ pub(super) fn parts(contents: &Contents) -> Result<Vec<Part>, EncodeError> {
     if !contents.logs.is_empty() {
         parts.push(table(Kind::Logs, &texts(&pool, &contents.logs)?)?);
     }
+    if !contents.proxies.is_empty() {
+        parts.push(table(Kind::Proxies, &texts(&pool, &contents.proxies)?)?);
+    }
     if !contents.hosts.is_empty() {
         parts.push(table(Kind::Hosts, &hosts(contents))?);
     }

@@ -37,6 +37,7 @@ pub(crate) fn contents() -> Contents {
         host_identity: 1,
         certificate: None,
         logs: Vec::new(),
+        proxies: Vec::new(),
         hosts: Vec::new(),
     }
 }

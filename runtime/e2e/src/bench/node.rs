@@ -147,6 +147,7 @@ fn contents() -> Contents {
         host_identity: 1,
         certificate: None,
         logs: Vec::new(),
+        proxies: Vec::new(),
         hosts: Vec::new(),
     }
 }

@@ -173,6 +173,7 @@ impl Node {
             host_identity: 1,
             certificate: None,
             logs: Vec::new(),
+            proxies: Vec::new(),
             hosts: Vec::new(),
         }
     }

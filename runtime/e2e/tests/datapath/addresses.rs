@@ -162,7 +162,7 @@ fn interface_without_endpoint_passes_nothing() {
     policyd_e2e::require_root!();
     let mut world = World::new();
     let elsewhere =
-        Arena::new(3, 0, &[(1, Allowed, 0); 4], &policies()).with_endpoint(2, (None, None), 0, 1);
+        Arena::new(3, 0, &[(1, Allowed, 0); 5], &policies()).with_endpoint(2, (None, None), 0, 1);
     world.install(GENERATION, &elsewhere);
     for (direction, ipv6) in ways() {
         world.expect(

@@ -34,9 +34,10 @@ fn records(numbers: &mut Numbers) -> Vec<(u8, Reason, u8)> {
         (record::ALLOW, Reason::Allowed, 1),
         (record::DENY, Reason::PolicyDeny, 0),
         (record::DENY, Reason::DefaultDeny, 0),
+        (record::REDIRECT, Reason::NoProxy, 0),
     ];
     (0..2 + numbers.below::<usize>(30))
-        .map(|_| kinds[numbers.below::<usize>(4)])
+        .map(|_| kinds[numbers.below::<usize>(5)])
         .collect()
 }
 

@@ -3,17 +3,19 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use policy_abi::arena::{header, image};
+use policy_abi::endpoint;
 use policy_abi::proto;
 use policy_abi::reason::Reason::{
-    self, Allowed, AuthRequired, DefaultDeny, InvalidTables, PolicyDeny,
+    self, Allowed, Audited, AuthRequired, DefaultDeny, InvalidTables, NoProxy, PolicyDeny,
 };
 use policyd_e2e::arena::Arena;
 use policyd_e2e::datapath::Direction::{Egress, Ingress};
+use policyd_e2e::datapath::TEST_INTERFACE;
 use policyd_e2e::packet::{self, SYN};
 
 use crate::world::{
-    ALLOW, CLIENT, DENY, FOE, FRIEND, GENERATION, GUARDED, IDENTITIES, NOTHING, PUBLIC, World,
-    arena, between, foe, friend, opening_tcp, policies, stranger, ways,
+    ALLOW, CLIENT, DENY, FOE, FRIEND, GENERATION, GUARDED, IDENTITIES, NOTHING, PROXIED, PUBLIC,
+    World, arena, between, foe, friend, opening_tcp, policies, stranger, ways,
 };
 
 #[test]
@@ -107,6 +109,24 @@ fn authentication_cannot_be_had_here() {
     assert_eq!(world.datapath.connections().unwrap(), []);
 }
 
+#[test]
+fn no_proxy_runs_here() {
+    policyd_e2e::require_root!();
+    let mut world = World::new();
+    for (direction, ipv6) in ways() {
+        let packet =
+            between(direction, friend(ipv6), proto::TCP).frame(&packet::tcp(CLIENT, PROXIED, SYN));
+        world.expect(direction, &packet, NoProxy);
+    }
+    assert_eq!(world.datapath.connections().unwrap(), []);
+    let mut audited = arena(0, &policies());
+    audited.set_endpoint_flags(TEST_INTERFACE, endpoint::AUDIT);
+    world.install(GENERATION + 1, &audited);
+    let ask = between(Ingress, friend(false), proto::TCP);
+    let packet = ask.frame(&packet::tcp(CLIENT, PROXIED, SYN));
+    world.expect(Ingress, &packet, Audited);
+}
+
 /// Tables that no compiler makes let nothing through.
 #[test]
 fn invalid_tables_drop() {
@@ -133,7 +153,7 @@ fn invalid_tables_drop() {
             unreachable!()
         };
         let addresses = (Some(ipv4), Some(ipv6));
-        Arena::new(IDENTITIES, 0, &[(action, reason, 0); 4], &policies())
+        Arena::new(IDENTITIES, 0, &[(action, reason, 0); 5], &policies())
             .with_endpoint(1, addresses, 0, 1)
     };
     let cases = [

@@ -21,6 +21,8 @@ pub(crate) const EGRESS: [u16; 3] = [8080, 5353, 3869];
 pub(crate) const PUBLIC: u16 = 443;
 /// TCP port that demands authentication, in both directions.
 pub(crate) const GUARDED: u16 = 444;
+/// TCP port where a proxy has the last word, in both directions.
+pub(crate) const PROXIED: u16 = 445;
 /// Port on the other side.
 pub(crate) const CLIENT: u16 = 40_000;
 /// Identity indexes.
@@ -112,6 +114,7 @@ pub(crate) fn arena(flags: u32, images: &[Image; 2]) -> Arena {
         (record::DENY, Reason::DefaultDeny, 0),
         (record::DENY, Reason::PolicyDeny, 0),
         (record::ALLOW, Reason::Allowed, 1),
+        (record::REDIRECT, Reason::NoProxy, 0),
     ];
     let (IpAddr::V4(ipv4), IpAddr::V6(ipv6)) = (pod(false), pod(true)) else {
         unreachable!()
@@ -124,7 +127,7 @@ pub(crate) fn arena(flags: u32, images: &[Image; 2]) -> Arena {
     )
 }
 
-/// L4 classes: 0 nothing, 1 for the friend, 2 for everybody, 3 for the authenticated.
+/// L4 classes: 0 nothing, 1 for the friend, 2 for everybody, 3 for the authenticated, 4 for whom a proxy lets through.
 fn image([tcp, udp, sctp]: [u16; 3]) -> Image {
     let classes = |ports: &[(u16, u16)]| {
         let mut classes = vec![0; 65_536];
@@ -133,8 +136,9 @@ fn image([tcp, udp, sctp]: [u16; 3]) -> Image {
         }
         classes
     };
+    let of_tcp = [(tcp, 1), (PUBLIC, 2), (GUARDED, 3), (PROXIED, 4)];
     let ports = [
-        (proto::TCP, classes(&[(tcp, 1), (PUBLIC, 2), (GUARDED, 3)])),
+        (proto::TCP, classes(&of_tcp)),
         (proto::UDP, classes(&[(udp, 1)])),
         (proto::SCTP, classes(&[(sctp, 1)])),
         (proto::ICMP, classes(&[(8, 1), (13, 1)])),
@@ -147,7 +151,11 @@ fn image([tcp, udp, sctp]: [u16; 3]) -> Image {
             .into_iter()
             .map(|(protocol, ports)| (proto::slot(protocol), ports))
             .collect(),
-        cells: vec![vec![2, 2, 1, 2], vec![2, 1, 1, 4], vec![3, 3, 3, 3]],
+        cells: vec![
+            vec![2, 2, 1, 2, 2],
+            vec![2, 1, 1, 4, 5],
+            vec![3, 3, 3, 3, 3],
+        ],
     }
 }
 

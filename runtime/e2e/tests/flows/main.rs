@@ -110,6 +110,7 @@ fn random_policies_do_on_the_wire_what_the_model_says() {
         "default-deny",
         "mixed-service",
         "no-backend",
+        "no-proxy",
         "spoofed",
     ] {
         let packets = node.counted(reason);

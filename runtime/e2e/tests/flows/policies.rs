@@ -31,6 +31,12 @@ const PORTS: [&str; 7] = [
     "icmps: [{fields: [{type: 8, family: IPv4}, {type: 128, family: IPv6}]}]",
 ];
 
+/// What only a proxy may let through.
+const PROXIED: [&str; 2] = [
+    "toPorts: [{ports: [{port: '8080', protocol: TCP}], rules: {http: [{method: GET}]}}]",
+    "toPorts: [{ports: [{port: '9090', protocol: TCP}], serverNames: [db.example]}]",
+];
+
 /// Policies of one round. One pod may always reach one kind of backends of a service and not the other, and another
 /// lets in whoever is outside or known.
 pub(crate) fn policies(numbers: &mut Numbers) -> String {
@@ -52,7 +58,11 @@ pub(crate) fn policies(numbers: &mut Numbers) -> String {
                 continue;
             }
             let (kind, peers) = numbers.choose(&PEERS);
-            let ports = numbers.choose(&PORTS);
+            let ports = if deny.is_empty() && numbers.once_in(4) {
+                numbers.choose(&PROXIED)
+            } else {
+                numbers.choose(&PORTS)
+            };
             let mut members = Vec::new();
             if !kind.is_empty() {
                 members.push(format!("{side}{kind}: {peers}"));

@@ -139,6 +139,7 @@ fn records(numbers: &mut Numbers) -> Vec<(u8, Reason, u8)> {
         (record::DENY, Reason::DefaultDeny, 0),
         (record::DENY, Reason::MixedService, 0),
         (record::DENY, Reason::NoBackend, 0),
+        (record::REDIRECT, Reason::NoProxy, 0),
     ];
     (0..20).map(|_| *numbers.choose(&kinds)).collect()
 }

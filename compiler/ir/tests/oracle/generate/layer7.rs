@@ -4,10 +4,11 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::Language;
 use super::policy::filled;
 
 /// An entry whose peers are many and whose ports are those of proxies, with `@` where `from` or `to` belongs.
-pub(super) fn entry(egress: bool) -> impl Strategy<Value = String> {
+pub(super) fn entry(language: Language, egress: bool) -> impl Strategy<Value = String> {
     let mut peers = vec![
         "@Endpoints: [{}]",
         "@Endpoints: [{matchLabels: {app: a}}, {matchLabels: {tier: a}}]",
@@ -17,7 +18,10 @@ pub(super) fn entry(egress: bool) -> impl Strategy<Value = String> {
         "@CIDR: [10.0.0.0/8]",
         "@CIDRSet: [{cidr: 0.0.0.0/0}, {cidrGroupRef: g0}]",
     ];
-    peers.extend(egress.then_some("toFQDNs: [{matchPattern: \"**\"}, {matchName: example.com}]"));
+    peers.extend(
+        (egress && language.names)
+            .then_some("toFQDNs: [{matchPattern: \"**\"}, {matchName: example.com}]"),
+    );
     let plain = select(vec![
         "{ports: [{port: \"80\", protocol: TCP}]}",
         "{ports: [{port: \"443\"}]}",
@@ -31,7 +35,8 @@ pub(super) fn entry(egress: bool) -> impl Strategy<Value = String> {
         option::weighted(0.9, filled(rule)),
         option::weighted(0.2, auth),
     )
-        .prop_map(|(peers, rules, auth)| {
+        .prop_map(move |(peers, rules, auth)| {
+            let auth = auth.filter(|_| language.authentication);
             let members = [
                 peers.map(str::to_owned),
                 rules.map(|rules| format!("toPorts: {rules}")),

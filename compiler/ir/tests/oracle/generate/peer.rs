@@ -28,7 +28,7 @@ pub(super) fn peers(language: Language, egress: bool, deny: bool) -> BoxedStrate
     let services = list(service()).prop_map(|list| format!("toServices: {list}"));
     let names = list(fqdn().prop_map(str::to_owned)).prop_map(|list| format!("toFQDNs: {list}"));
     let inside = prop_oneof![12 => basic(), 3 => groups, 1 => nodes];
-    if !egress || !language.whole {
+    if !egress || !language.names {
         return inside.boxed();
     }
     if deny {

@@ -88,8 +88,9 @@ fn section(
 
 /// An entry with `@` where `from` or `to` belongs.
 fn entry(language: Language, egress: bool, deny: bool) -> BoxedStrategy<String> {
-    if language.whole && !deny {
-        prop_oneof![1 => mixed(language, egress, deny), 1 => layer7::entry(egress)].boxed()
+    if language.layer7 && !deny {
+        prop_oneof![1 => mixed(language, egress, deny), 1 => layer7::entry(language, egress)]
+            .boxed()
     } else {
         mixed(language, egress, deny).boxed()
     }
@@ -99,8 +100,9 @@ fn mixed(language: Language, egress: bool, deny: bool) -> impl Strategy<Value = 
     let auth = select(vec!["required", "required", "disabled", "test-always-fail"]);
     (
         option::weighted(0.85, peer::peers(language, egress, deny)),
-        option::weighted(0.6, services((language.whole && !deny).then_some(egress))),
-        option::weighted(0.15, auth).prop_map(move |auth| auth.filter(|_| !deny)),
+        option::weighted(0.6, services((language.layer7 && !deny).then_some(egress))),
+        option::weighted(0.15, auth)
+            .prop_map(move |auth| auth.filter(|_| language.authentication && !deny)),
     )
         .prop_map(|(peers, services, auth)| {
             let auth = auth.map(|mode| format!("authentication: {{mode: {mode}}}"));

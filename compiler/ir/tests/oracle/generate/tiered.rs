@@ -63,7 +63,7 @@ fn rule(egress: bool, language: Language) -> BoxedStrategy<String> {
     };
     let any = (action, both)
         .prop_map(move |(action, (peers, protocols))| written(action, &peers, protocols));
-    if !egress || !language.whole {
+    if !egress || !language.names {
         return any.boxed();
     }
     let names = select(vec![
