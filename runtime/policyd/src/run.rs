@@ -216,6 +216,13 @@ impl Daemon {
         if let Some(host) = &plan.host {
             log(describe(host));
         }
+        if plan.bundle().proxies().len() > 0 {
+            let proxies: Vec<_> = plan.bundle().proxies().collect();
+            log(format!(
+                "no proxy runs here: what goes to {} is dropped",
+                proxies.join(", ")
+            ));
+        }
         let audited = plan.attachments.iter().filter(|pod| pod.audit).count();
         if audited > 0 {
             log(format!(

@@ -43,6 +43,8 @@ pub struct Status {
     pub endpoints: Vec<EndpointStatus>,
     /// Addresses of services, none if the bundle is not known.
     pub services: Vec<ServiceStatus>,
+    /// Proxies that the policies send flows to, none if the bundle is not known. None of them runs.
+    pub proxies: Vec<String>,
     /// Rules with what the generation in force has counted.
     pub rules: Vec<RuleStatus>,
     /// Packets per reason since the maps were made.
@@ -159,6 +161,7 @@ impl Status {
             node: node::status(&arena, &pins, bundle.as_ref())?,
             endpoints: endpoints(&arena, &pins, bundle.as_ref()),
             services: services(bundle.as_ref()),
+            proxies: proxies(bundle.as_ref()),
             rules: rules(
                 &arena,
                 records.get(first as usize..).unwrap_or_default(),
@@ -239,6 +242,11 @@ fn endpoint_status(tables: &[u8], at: u32, pins: &Pins, names: &[&str]) -> Endpo
         identity: field(endpoint::IDENTITY),
         audit: flags & endpoint::AUDIT != 0,
     }
+}
+
+fn proxies(bundle: Option<&Bundle<'_>>) -> Vec<String> {
+    let all = bundle.into_iter().flat_map(Bundle::proxies);
+    all.map(str::to_owned).collect()
 }
 
 fn services(bundle: Option<&Bundle<'_>>) -> Vec<ServiceStatus> {

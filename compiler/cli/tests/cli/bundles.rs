@@ -141,6 +141,41 @@ fn authentication_and_log_texts_are_in_the_bundle() {
     }
 }
 
+/// Rules for a proxy are refused, or compiled to redirects and told.
+#[test]
+fn rules_for_a_proxy_are_compiled_if_asked_to() {
+    let folder = scratch("proxied");
+    let policy = folder.join("policy.yaml");
+    let text = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: web, namespace: shop}\nspec:\n  endpointSelector: {}\n  ingress:\n  - toPorts: [{ports: [{port: \"80\", protocol: TCP}], rules: {http: [{method: GET}]}}]\n  - toPorts: [{ports: [{port: \"81\", protocol: TCP}], rules: {http: []}}]\n";
+    fs::write(&policy, text).unwrap();
+    let output = folder.join("proxied.bundle");
+    let output = output.to_str().unwrap();
+    let build = |more: &[&str]| {
+        let mut args = vec!["build", "--prove", "--unsigned", "--format=plain"];
+        args.extend(["--inventory", "inventory.yaml", "--output", output]);
+        args.extend(more);
+        args.push(policy.to_str().unwrap());
+        policyc(&args)
+    };
+    let ran = build(&[]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.stdout.contains("E0290"), "{}", ran.all());
+    assert!(ran.stdout.contains("--without-proxy"), "{}", ran.all());
+    assert!(!folder.join("proxied.bundle").exists());
+    let ran = build(&["--without-proxy"]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    // Once: an empty list asks for no proxy.
+    assert_eq!(ran.stderr.matches("W1043").count(), 1, "{}", ran.all());
+    assert!(ran.stderr.contains("spec.ingress[0]"), "{}", ran.all());
+    let ran = policyc(&["inspect", output]);
+    assert!(ran.stdout.contains("proxy    1 http\n"), "{}", ran.all());
+    // Which of the two wins on a port is Cilium's own matter.
+    fs::write(&policy, format!("{text}    authentication: {{mode: required}}\n")).unwrap();
+    let ran = build(&["--without-proxy"]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.stdout.contains("for one subject"), "{}", ran.all());
+}
+
 #[test]
 fn nodes_with_policies_are_in_the_bundle() {
     let folder = scratch("nodes");

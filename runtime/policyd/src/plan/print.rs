@@ -46,6 +46,14 @@ impl fmt::Display for Plan<'_> {
             self.addresses.prefixes.len()
         )?;
         writeln!(out, "services  {} addresses", bundle.services().count())?;
+        if bundle.proxies().len() > 0 {
+            let proxies: Vec<_> = bundle.proxies().collect();
+            writeln!(
+                out,
+                "proxies   {}: none runs, what goes to them is dropped",
+                proxies.join(", ")
+            )?;
+        }
         if let Some(host) = &self.host {
             write_host(out, host)?;
         }

@@ -35,6 +35,10 @@ impl fmt::Display for Status {
                 service.service, service.address, service.identity
             )?;
         }
+        if !self.proxies.is_empty() {
+            let proxies = self.proxies.join(", ");
+            writeln!(out, "\nno proxy runs: what goes to {proxies} is dropped")?;
+        }
         // Names are of any length, so the numbers stand before them.
         writeln!(out, "\n{:>10} {:>14}  rules", "packets", "bytes")?;
         for rule in &self.rules {

@@ -6,21 +6,20 @@
     reason = "tests: a panic is a failure"
 )]
 
+/// What tables and the model say.
+mod answer;
 /// Random clusters, settings and policies.
-#[path = "../../ir/tests/oracle/generate.rs"]
+#[path = "../../../ir/tests/oracle/generate.rs"]
 #[expect(dead_code, reason = "tables do not hold all of the language")]
 mod generate;
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use policy_abi::arena::{Read as _, record};
-use policy_abi::lookup;
 use policyc_diag::{Diagnostic, SourceMap};
 use policyc_ir::cidr::Cidr;
 use policyc_ir::frontend::{Backends, Frontend, Nodes, frontends};
 use policyc_ir::inventory::{self, Inventory};
-use policyc_ir::l7::Auth;
 use policyc_ir::model::{Flow, Model};
 use policyc_ir::policy::PolicySet;
 use policyc_ir::port::Protocol;
@@ -32,6 +31,7 @@ use policyc_lower::{Image, Target, lower};
 use policyc_syntax::ast::Document;
 use proptest::test_runner::{Config, TestRunner};
 
+use answer::{answer, wanted};
 use generate::{ADDRESSES, Case, Cluster};
 
 /// How often more cases are drawn while some kind of answer has not been seen.
@@ -415,75 +415,6 @@ fn services(model: &Model<'_>, image: &Image, services: &[Frontend]) -> usize {
         }
     }
     compared
-}
-
-/// What a record says.
-#[derive(Debug, PartialEq, Eq)]
-struct Answer {
-    allowed: bool,
-    auth: u8,
-    rule: Option<u32>,
-    log: Vec<String>,
-    proxy: Option<String>,
-}
-
-impl Answer {
-    /// Whether the datapath lets it pass.
-    fn passes(&self) -> bool {
-        self.allowed && self.auth == record::AUTH_NONE && self.proxy.is_none()
-    }
-}
-
-fn answer(image: &Image, table: u32, flow: &Flow) -> Answer {
-    let arena = image.arena.as_slice();
-    let verdict = lookup::verdict(arena, table, flow.peer.0, flow.protocol.0, flow.port);
-    let at = lookup::record_at(arena, verdict.record);
-    assert_eq!(verdict.passes, lookup::passes(arena, at), "{flow:?}");
-    let rule = arena.u32(at + record::RULE);
-    let log = match arena.u32(at + record::COOKIE) {
-        0 => Vec::new(),
-        cookie => image.logs[cookie as usize - 1]
-            .lines()
-            .map(str::to_owned)
-            .collect(),
-    };
-    let proxy = arena.u32(at + record::PROXY).checked_sub(1);
-    Answer {
-        allowed: lookup::action(arena, at) != record::DENY,
-        auth: lookup::auth(arena, at),
-        rule: (rule != record::NO_RULE).then_some(rule),
-        log,
-        proxy: proxy.map(|index| image.proxies[index as usize].clone()),
-    }
-}
-
-fn wanted(model: &Model<'_>, flow: &Flow) -> Answer {
-    let verdict = model.eval(flow);
-    let auth = match verdict.auth.map(|demand| demand.mode) {
-        None | Some(Auth::Disabled) => record::AUTH_NONE,
-        Some(Auth::Required) => record::AUTH_REQUIRED,
-        Some(Auth::AlwaysFail) => record::AUTH_ALWAYS_FAIL,
-    };
-    let mut log: Vec<String> = Vec::new();
-    for id in &verdict.rules {
-        let text = model.resolved.rules.rule(*id).unwrap().log.clone();
-        log.extend(
-            text.map(|text| text.to_string())
-                .filter(|text| !log.contains(text)),
-        );
-    }
-    Answer {
-        allowed: verdict.allowed,
-        auth,
-        rule: verdict.rules.first().map(|rule| rule.0),
-        log,
-        proxy: verdict
-            .redirect
-            .map(|redirect| match &redirect.l7.listener {
-                Some(listener) => format!("listener {}", listener.name),
-                None => redirect.parser.name().to_owned(),
-            }),
-    }
 }
 
 /// The longest prefix of the tables' addresses must name the identity that the universe gives an address.
