@@ -368,18 +368,19 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// Whether a request over the flow gets past the policy of the first party. `None` if that party has no policy.
-    pub(crate) fn request(
+    /// Whether requests over the flow get past the policy of the first party. `None` if that party has no policy.
+    pub(crate) fn requests(
         &self,
         witness: &Witness,
         direction: Direction,
-        request: &Request,
-    ) -> Option<Answer> {
+        requests: &[Request],
+    ) -> Option<Vec<Answer>> {
         let flow = self.flow(witness, Seat::First, direction)?;
         let resolved = Resolved::new(&self.rules, &self.universe);
         let model = Model::build(&resolved, self.settings);
         let conflict = model.policy_of(flow.subject)?.conflict;
-        conflict.is_none().then(|| model.request(&flow, request))
+        let answers = requests.iter().map(|request| model.request(&flow, request));
+        conflict.is_none().then(|| answers.collect())
     }
 
     /// Whether the proxies of the party in a seat let a request through.

@@ -170,7 +170,11 @@ fn rules_for_a_proxy_are_compiled_if_asked_to() {
     let ran = policyc(&["inspect", output]);
     assert!(ran.stdout.contains("proxy    1 http\n"), "{}", ran.all());
     // Which of the two wins on a port is Cilium's own matter.
-    fs::write(&policy, format!("{text}    authentication: {{mode: required}}\n")).unwrap();
+    fs::write(
+        &policy,
+        format!("{text}    authentication: {{mode: required}}\n"),
+    )
+    .unwrap();
     let ran = build(&["--without-proxy"]);
     assert_eq!(ran.code, 1, "{}", ran.all());
     assert!(ran.stdout.contains("for one subject"), "{}", ran.all());

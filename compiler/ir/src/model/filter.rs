@@ -101,11 +101,12 @@ impl Filters {
         let with_id = |id: &RuleId| facts.set.rule(*id).map(|rule| (*id, rule));
         let mut rules: Vec<_> = rules.iter().filter_map(with_id).collect();
         rules.sort_by_key(|(id, rule)| (rule.level, facts.place(rule), *id));
-        let mut merged: BTreeMap<(Tier, Option<L4>, Option<PeerId>), Filter> = BTreeMap::new();
+        // Peers first: they differ most often, and cost least to compare.
+        let mut merged: BTreeMap<(Option<PeerId>, Tier, Option<L4>), Filter> = BTreeMap::new();
         for (id, rule) in rules {
             for mut filter in unmerged(id, rule)? {
                 filter.peer = filter.peer.map(|peer| facts.same_selector(peer));
-                let key = (filter.level.tier, filter.l4.clone(), filter.peer);
+                let key = (filter.peer, filter.level.tier, filter.l4.clone());
                 match merged.get_mut(&key) {
                     Some(existing) => {
                         let first = existing.rules.first().copied().unwrap_or(id);
@@ -123,9 +124,9 @@ impl Filters {
         }
         let superfluous: Vec<_> = merged
             .iter()
-            .filter(|((tier, l4, _), filter)| {
-                let anyone = merged.get(&(*tier, l4.clone(), None));
-                anyone.is_some_and(|anyone| filter.is_superfluous(anyone))
+            .filter(|((peer, tier, l4), filter)| {
+                let anyone = || merged.get(&(None, *tier, l4.clone()));
+                peer.is_some() && anyone().is_some_and(|anyone| filter.is_superfluous(anyone))
             })
             .map(|(key, _)| key.clone())
             .collect();

@@ -6,7 +6,7 @@ use policyc_ir::rule::{Peers, Rule, Services};
 use super::Group;
 use super::asker::Asker;
 use super::effect::has_same_effect;
-use super::example::drawn;
+use super::example::Drawn;
 use super::group::Run;
 use super::near::Near;
 use crate::solver::both::Both;
@@ -89,9 +89,10 @@ impl Run<'_> {
             return Ok(true);
         }
         let asker = self.asker();
-        let drawn = drawn(context, asker, other, wider, &[]);
-        let escapes = asker.rules.get(&id);
-        let escapes = escapes.is_some_and(|rule| drawn.iter().any(|one| !rule.matches_in(one)));
+        let escapes = asker.rules.get(&id).is_some_and(|rule| {
+            let escapes = |values: &_| !rule.matches_in(values);
+            Drawn::default().any(context, asker, (other, wider), escapes)
+        });
         Ok(!escapes && self.covers_surely(other, &[id])?)
     }
 

@@ -38,12 +38,12 @@ const STEPS: usize = 96;
 impl Run<'_> {
     /// Whether a drawn flow of the rule is judged otherwise without it.
     pub(super) fn drawn_flow_changes(&mut self, id: RuleId, rule: &Rule, near: &Near) -> bool {
-        let drawn = self.draw(id, rule);
+        let mut drawn = self.draw();
         let context = self.context;
         let asker = self.asker();
         let changes = |values: &Assignment| changes(context, asker, id, near, values);
-        let found = drawn.iter().any(&changes)
-            || drawn.first().is_some_and(|first| {
+        let found = drawn.any(context, asker, (id, rule), changes)
+            || drawn.found.first().is_some_and(|first| {
                 let improved = improve(context, asker, id, rule, near, first);
                 improved.is_some_and(|values| changes(&values))
             });
@@ -58,24 +58,20 @@ impl Run<'_> {
         rule: &Rule,
         others: &[RuleId],
     ) -> bool {
-        let drawn = self.draw(id, rule);
+        let mut drawn = self.draw();
+        let context = self.context;
         let asker = self.asker();
         let others: Vec<_> = others.iter().filter_map(|id| asker.rules.get(id)).collect();
-        let escapes = drawn
-            .iter()
-            .any(|values| !others.iter().any(|other| other.matches_in(values)));
+        let escapes = |values: &Assignment| !others.iter().any(|other| other.matches_in(values));
+        let found = drawn.any(context, asker, (id, rule), escapes);
         self.drawn = Some(drawn);
-        escapes
+        found
     }
 
-    /// Flows of the rule; some match rules of other actions too.
-    fn draw(&mut self, id: RuleId, rule: &Rule) -> Vec<Assignment> {
-        if let Some(drawn) = self.drawn.take() {
-            return drawn;
-        }
-        let context = self.context;
+    /// Flows of the rule at hand; some match rules of other actions too.
+    fn draw(&mut self) -> Drawn {
         let partners = std::mem::take(&mut self.partners);
-        drawn(context, self.asker(), id, rule, &partners)
+        self.drawn.take().unwrap_or_else(|| Drawn::new(partners))
     }
 
     /// Rules that a flow which shows that a rule matters is likely to match too: those of other actions, and allows
@@ -216,19 +212,49 @@ impl Run<'_> {
     }
 }
 
-/// Flows of a rule; every other one matches one of the partners too, if it can.
-pub(super) fn drawn(
-    context: &Context<'_>,
-    asker: &Asker,
-    id: RuleId,
-    rule: &Rule,
-    partners: &[RuleId],
-) -> Vec<Assignment> {
-    let Some(encoded) = asker.rules.get(&id) else {
-        return Vec::new();
-    };
-    let mut drawn = Vec::new();
-    for number in 0..DRAWS {
+/// Flows of a rule, drawn when they are asked for; every other one matches one of the partners too, if it can.
+#[derive(Debug, Default)]
+pub(super) struct Drawn {
+    partners: Vec<RuleId>,
+    found: Vec<Assignment>,
+    /// How many draws it took.
+    draws: u64,
+}
+
+impl Drawn {
+    pub(super) fn new(partners: Vec<RuleId>) -> Self {
+        Self {
+            partners,
+            ..Self::default()
+        }
+    }
+
+    /// Whether some flow is as wanted.
+    pub(super) fn any(
+        &mut self,
+        context: &Context<'_>,
+        asker: &Asker,
+        (id, rule): (RuleId, &Rule),
+        wanted: impl Fn(&Assignment) -> bool,
+    ) -> bool {
+        let mut at = 0;
+        loop {
+            while let Some(values) = self.found.get(at) {
+                if wanted(values) {
+                    return true;
+                }
+                at += 1;
+            }
+            if self.draws == DRAWS {
+                return false;
+            }
+            self.draw(context, asker, (id, rule));
+        }
+    }
+
+    fn draw(&mut self, context: &Context<'_>, asker: &Asker, (id, rule): (RuleId, &Rule)) {
+        let (number, partners) = (self.draws, &self.partners);
+        self.draws += 1;
         let mut musts = vec![rule];
         if number % 2 == 1 && !partners.is_empty() {
             let at = usize::try_from(number / 2).unwrap_or(0) % partners.len();
@@ -238,9 +264,10 @@ pub(super) fn drawn(
         let seed = (u64::from(id.0) << 8 | number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut pick = Pick::Random(seed | 1);
         let values = asker.frame.draw(context.algebra, &musts, &mut pick);
-        drawn.extend(values.filter(|values| encoded.matches_in(values)));
+        let encoded = asker.rules.get(&id);
+        let matches = |values: &Assignment| encoded.is_some_and(|one| one.matches_in(values));
+        self.found.extend(values.filter(matches));
     }
-    drawn
 }
 
 impl Run<'_> {
@@ -367,7 +394,7 @@ fn solved_example(
 }
 
 /// Whether a flow is judged otherwise without the rule. Which rules match it is known, so the question is about
-/// constants.
+/// constants, and only rules that select the subject have a part in it.
 fn changes(
     context: &Context<'_>,
     asker: &Asker,
@@ -377,9 +404,10 @@ fn changes(
 ) -> bool {
     let mut known = BTreeMap::new();
     for id in near.touching.iter().chain([&id]) {
-        if let Some(rule) = asker.rules.get(id) {
-            let selects = rule.selects_in(values);
-            known.insert(*id, rule.known(selects, selects && rule.matches_in(values)));
+        if let Some(rule) = asker.rules.get(id)
+            && rule.selects_in(values)
+        {
+            known.insert(*id, rule.known(true, rule.plain.1.eval(values)));
         }
     }
     // Of the others it counts only whether some select the subject, and whether one of those enforces.

@@ -8,12 +8,13 @@ use policyc_ir::rule::{Action, Direction, Rule};
 use rayon::prelude::*;
 
 use super::asker::Asker;
+use super::example::Drawn;
 use super::near::Near;
 use super::report;
 use super::text::Reason;
 use super::{Context, Found, Group};
 use crate::solver::Answer;
-use crate::term::{Assignment, Term};
+use crate::term::Term;
 use crate::witness::Witness;
 
 /// Asks about every rule of a group, the last one first, and then says what came of it.
@@ -70,7 +71,7 @@ pub(super) struct Run<'a> {
     pub(super) gone: BTreeSet<RuleId>,
     pub(super) asker: Option<Asker>,
     /// Flows of the rule at hand that were found without a solver.
-    pub(super) drawn: Option<Vec<Assignment>>,
+    pub(super) drawn: Option<Drawn>,
     /// What knows the rule at hand and those that may cover it.
     pub(super) local: Option<Asker>,
     /// Rules that some of them match as well.

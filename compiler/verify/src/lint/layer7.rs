@@ -96,14 +96,15 @@ impl Run<'_> {
             let library = self.context.library;
             let with = Stage::of_subject(library, &witness, rule.direction, &[]);
             let without = Stage::of_subject(library, &witness, rule.direction, plain);
-            let passes = |stage: &Stage<'_>, request: &Request| {
-                stage.request(&witness, rule.direction, request)
+            let answers = |stage: &Stage<'_>| {
+                let answers = stage.requests(&witness, rule.direction, requests);
+                answers.unwrap_or_default()
             };
-            let slips = requests.iter().find(|request| {
-                passes(&without, request) == Some(Answer::Refused)
-                    && passes(&with, request) == Some(Answer::Passed)
-            });
-            if let Some(request) = slips.cloned() {
+            let both = answers(&with).into_iter().zip(answers(&without));
+            let mut slips = requests.iter().zip(both);
+            let slips = slips.find(|(_, both)| *both == (Answer::Passed, Answer::Refused));
+            if let Some((request, _)) = slips {
+                let request = request.clone();
                 return Ok(Some(Slip { witness, request }));
             }
             // Perhaps others decide this connection; then one that they leave alone.

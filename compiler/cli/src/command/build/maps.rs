@@ -20,8 +20,8 @@ use crate::pipeline::Front;
 pub(super) fn print(args: &Build, front: &Front) -> Exit {
     let found = with_maps(front, args.node.as_deref(), |view| {
         match args.format {
-            Format::Json => output::print(&format!("{:#}\n", document(&view))),
-            _ => output::print(&text(&view)),
+            Format::Json => document(&view, output::print),
+            _ => text(&view, output::print),
         }
         findings::find(&view, &Count::new(&view), front.settings.policy_map_max)
     });
@@ -55,16 +55,28 @@ fn side<'a>(view: &'a View<'_>, table: &'a Table) -> impl Iterator<Item = (u32, 
     anyone.chain(own)
 }
 
-fn document(view: &View<'_>) -> Value {
+/// One document, endpoint by endpoint: all together may be more than fits into memory.
+fn document(view: &View<'_>, mut print: impl FnMut(&str)) {
+    let inner = |value: &Value, by: &str| format!("{value:#}").replace('\n', &format!("\n{by}"));
+    let mut before = "\n    ";
+    print("{\n  \"endpoints\": [");
+    for (id, pair) in &view.maps.endpoints {
+        print(before);
+        print(&inner(&endpoint(view, *id, pair.ok()), "    "));
+        before = ",\n    ";
+    }
+    let end = if view.maps.endpoints.is_empty() {
+        "]"
+    } else {
+        "\n  ]"
+    };
     let identities = view.identities.iter();
     let identities = identities.map(|one| (one.number.to_string(), json!(one.labels)));
-    let endpoints = view.maps.endpoints.iter();
-    let endpoints = endpoints.map(|(id, pair)| endpoint(view, *id, pair.ok()));
-    json!({
-        "schema": 1,
-        "identities": identities.collect::<serde_json::Map<_, _>>(),
-        "endpoints": endpoints.collect::<Vec<_>>(),
-    })
+    let identities = Value::Object(identities.collect());
+    let identities = inner(&identities, "  ");
+    print(&format!(
+        "{end},\n  \"identities\": {identities},\n  \"schema\": 1\n}}\n"
+    ));
 }
 
 fn endpoint(view: &View<'_>, id: EndpointId, pair: Option<[usize; 2]>) -> Value {
@@ -90,36 +102,42 @@ fn protocol(row: &Row) -> String {
     row.prefix.protocol().map_or("ANY".to_owned(), names::name)
 }
 
-fn text(view: &View<'_>) -> String {
-    let mut out = String::new();
-    // Writing to a `String` cannot fail.
+/// The same for people.
+fn text(view: &View<'_>, mut print: impl FnMut(&str)) {
     for (id, pair) in &view.maps.endpoints {
-        let _ = writeln!(out, "{}", view.name(*id));
-        let Ok(pair) = pair else {
-            let _ = writeln!(out, "  no policy\n");
-            continue;
-        };
-        let _ = writeln!(
-            out,
-            "  POLICY    DIRECTION  IDENTITY  PORT/PROTO         AUTH TYPE         PREFIX  PRECEDENCE"
-        );
-        for (direction, number, row) in entries(view, *pair) {
-            let port = format!("{}/{}", row.prefix, protocol(row));
-            let auth = row.auth.map_or("disabled", |demand| demand.mode.name());
-            let _ = writeln!(
-                out,
-                "  {:<9} {:<10} {number:<9} {port:<18} {auth:<17} {:<7} {}",
-                row.outcome.name(),
-                direction.name(),
-                row.prefix.len(),
-                row.precedence
-            );
-        }
-        out.push('\n');
+        print(&endpoint_text(view, *id, pair.ok()));
     }
-    let _ = writeln!(out, "identities");
+    let mut out = "identities\n".to_owned();
     for one in view.identities.iter() {
+        // Writing to a `String` cannot fail.
         let _ = writeln!(out, "  {:<9} {}", one.number, one.labels.join(","));
     }
+    print(&out);
+}
+
+fn endpoint_text(view: &View<'_>, id: EndpointId, pair: Option<[usize; 2]>) -> String {
+    let mut out = format!("{}\n", view.name(id));
+    // Writing to a `String` cannot fail.
+    match pair {
+        None => out.push_str("  no policy\n"),
+        Some(pair) => {
+            out.push_str(
+                "  POLICY    DIRECTION  IDENTITY  PORT/PROTO         AUTH TYPE         PREFIX  PRECEDENCE\n",
+            );
+            for (direction, number, row) in entries(view, pair) {
+                let port = format!("{}/{}", row.prefix, protocol(row));
+                let auth = row.auth.map_or("disabled", |demand| demand.mode.name());
+                let _ = writeln!(
+                    out,
+                    "  {:<9} {:<10} {number:<9} {port:<18} {auth:<17} {:<7} {}",
+                    row.outcome.name(),
+                    direction.name(),
+                    row.prefix.len(),
+                    row.precedence
+                );
+            }
+        }
+    }
+    out.push('\n');
     out
 }
