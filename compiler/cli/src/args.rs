@@ -242,7 +242,7 @@ pub struct Build {
     /// in the bundle.
     #[arg(long)]
     pub(crate) prove: bool,
-    /// Compile rules that look at layer 7 although policyd has no proxy yet: what they would redirect is dropped.
+    /// Compile rules for layer 7 and DNS names although policyd has no proxy yet: what they would allow is dropped.
     #[arg(long)]
     pub(crate) without_proxy: bool,
     /// Only pods of this node.

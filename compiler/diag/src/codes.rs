@@ -156,7 +156,7 @@ codes! {
     SETTING_BESIDE 1030 "W" "setting-beside-policies" Note "0.1.0" "a cluster setting that decides about packets beside policies";
     POLICY_MAP_PRESSURE 1040 "W" "policy-map-pressure" Warning "0.1.0" "an endpoint whose entries nearly fill Cilium's policy map";
     AUTH_NEVER_GIVEN 1042 "W" "authentication-never-given" Warning "0.1.0" "a rule that demands authentication, which policyd cannot give";
-    NO_PROXY 1043 "W" "no-proxy" Warning "0.1.0" "a layer 7 rule, for which policyd has no proxy";
+    NO_PROXY 1043 "W" "no-proxy" Warning "0.1.0" "a rule for layer 7 or DNS names, for which policyd has no proxy";
     INTERNAL_ERROR 9001 "I" "internal-error" Error "0.1.0" "a fault in this tool";
     COUNTEREXAMPLE 9002 "I" "counterexample-not-replayed" Error "0.1.0" "a counterexample that the model does not confirm";
 }

@@ -6,7 +6,7 @@ use policyc_ir::ids::EndpointId;
 use policyc_ir::l7::Auth;
 use policyc_ir::lint;
 use policyc_ir::model::{Filter, Model};
-use policyc_ir::rule::{Peer, Peers, Rule, RuleSet};
+use policyc_ir::rule::{Action, Peer, Peers, Rule, RuleSet};
 
 use crate::Target;
 
@@ -23,12 +23,14 @@ pub(crate) fn refuse(model: &Model<'_>, target: &Target) -> Result<(), Vec<Diagn
                 .label(rule.origin.span, label)
                 .help(help.to_owned())
         };
-        let without = "build without this policy; `check` and `verdicts` do understand it";
-        if selects_by_name(rules, rule) {
+        // A peer that nobody is makes an allow stricter, and anything else perhaps not.
+        let stricter = target.without_proxy && rule.action == Action::Allow;
+        if selects_by_name(rules, rule) && !stricter {
+            let help = "build without this policy, or with `--without-proxy`, for which no address has a name";
             refused.push(not_yet(
                 "selects peers by DNS name",
                 "needs a DNS proxy",
-                without,
+                help,
             ));
         }
         if needs_proxy(rule) && !target.without_proxy {
@@ -66,18 +68,26 @@ pub fn warnings(model: &Model<'_>, target: &Target) -> Vec<Diagnostic> {
             .label(rule.origin.span, "what this allows is dropped")
             .help("`policyd` cannot authenticate; drop the demand where flows have to pass")
     });
-    let proxied = rules
-        .iter()
-        .filter(|(_, rule)| target.without_proxy && needs_proxy(rule));
-    let proxied = proxied.map(|(id, rule)| {
-        let message = format!("`{}` looks at layer 7", rules.name(id));
+    let none = |id, rule: &Rule, what: &str, help: &str| {
+        let message = format!("`{}` {what}", rules.name(id));
         Diagnostic::new(codes::NO_PROXY, message)
             .label(rule.origin.span, "what this allows is dropped")
-            .help(
-                "`policyd` has no proxy; allow the ports without layer 7 where flows have to pass",
-            )
+            .help(help.to_owned())
+    };
+    let all = || rules.iter().filter(|_| target.without_proxy);
+    let proxied = all()
+        .filter(|(_, rule)| needs_proxy(rule))
+        .map(|(id, rule)| {
+            let help =
+                "`policyd` has no proxy; allow the ports without layer 7 where flows have to pass";
+            none(id, rule, "looks at layer 7", help)
+        });
+    let by_name = all().filter(|(_, rule)| selects_by_name(rules, rule));
+    let by_name = by_name.map(|(id, rule)| {
+        let help = "`policyd` has no DNS proxy, so no address has a name; allow prefixes where flows have to pass";
+        none(id, rule, "selects peers by DNS name", help)
     });
-    demanding.chain(proxied).collect()
+    demanding.chain(proxied).chain(by_name).collect()
 }
 
 /// Without nodes the tables would fit every node and say nothing about any.

@@ -38,7 +38,7 @@ use policyc_diag::{Diagnostic, codes};
 use policyc_ir::cidr::Cidr;
 use policyc_ir::ids::PeerId;
 use policyc_ir::inventory::Inventory;
-use policyc_ir::rule::{Peer, Peers, Rule, RuleSet};
+use policyc_ir::rule::{Action, Peer, Peers, Rule, RuleSet};
 use policyc_ir::settings::Settings;
 use policyc_ir::universe::Universe;
 use policyc_verify::Limits;
@@ -88,7 +88,7 @@ pub struct Proof {
 /// What is decided otherwise, the first few of it, or what cannot be proved: rules of a kind that no table holds, and
 /// questions that the solver gives up on.
 pub fn prove(bundle: &Bundle<'_>, sources: &Sources<'_>) -> Result<Proof, Vec<Diagnostic>> {
-    let mut faults = unprovable(sources.rules);
+    let mut faults = unprovable(sources);
     if faults.is_empty() {
         faults.extend(endpoints::faults(bundle, sources));
     }
@@ -108,14 +108,21 @@ pub fn prove(bundle: &Bundle<'_>, sources: &Sources<'_>) -> Result<Proof, Vec<Di
     }
 }
 
-/// Rules whose peers are learned while a cluster runs; a proof that passed them over would claim too much.
-fn unprovable(rules: &RuleSet) -> Vec<Diagnostic> {
+/// Rules whose peers are learned while a cluster runs. Without a DNS proxy nobody is such a peer, which only an allow can
+/// bear; a proof that passed the others over would claim too much.
+fn unprovable(sources: &Sources<'_>) -> Vec<Diagnostic> {
+    let rules = sources.rules;
+    let identities = sources.universe.identities();
+    let learned = identities.iter().any(|identity| !identity.names.is_empty());
     let by_name = |peer: &PeerId| matches!(rules.peer(*peer), Some(Peer::Fqdn(_)));
     let selects_by_name = |rule: &Rule| match &rule.peers {
         Peers::Of(list) => list.iter().any(by_name),
         Peers::Any => rule.beside.iter().any(by_name),
     };
-    let found = rules.iter().filter(|(_, rule)| selects_by_name(rule));
+    let bears = |rule: &Rule| rule.action == Action::Allow && !learned;
+    let found = rules
+        .iter()
+        .filter(|(_, rule)| selects_by_name(rule) && !bears(rule));
     let message = |id| format!("`{}` selects peers that no table can hold", rules.name(id));
     found.map(|(id, _)| fault(&message(id))).collect()
 }

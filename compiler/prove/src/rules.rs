@@ -208,7 +208,7 @@ pub(crate) fn is_peer(rules: &RuleSet, peer: &Peer, identity: &Identity) -> bool
                 block.covers(&own) && !except.iter().any(|one| one.covers(&own))
             })
         }),
-        // Refused before anything is compared.
+        // No address has a name, or nothing is compared.
         Peer::Fqdn(_) => false,
     }
 }

@@ -36,6 +36,10 @@ pub(crate) fn run(args: &Build) -> Result<Exit, Error> {
         Reading::Strict,
     )?;
     let settings = front.settings.clone();
+    if args.without_proxy && args.target == args::Target::Tables {
+        // What a DNS proxy has learned elsewhere is nothing that a bundle may allow for good.
+        front.inventory.dns.clear();
+    }
     if let Some(stage) = args.emit
         && let Some(text) = emit::front(
             &front,

@@ -180,6 +180,36 @@ fn rules_for_a_proxy_are_compiled_if_asked_to() {
     assert!(ran.stdout.contains("for one subject"), "{}", ran.all());
 }
 
+/// Rules for DNS names are refused, or match nobody, whatever was learned elsewhere.
+#[test]
+fn rules_for_names_match_nobody_if_asked_to() {
+    let folder = scratch("by-name");
+    let (policy, learned) = (folder.join("policy.yaml"), folder.join("learned.yaml"));
+    let text = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: web, namespace: shop}\nspec:\n  endpointSelector: {}\n  egress:\n  - toFQDNs: [{matchName: example.com}]\n  - toCIDR: [198.51.100.0/24]\n";
+    fs::write(&policy, text).unwrap();
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: dns-cache}\ndata: {example.com: 203.0.113.7}\n";
+    fs::write(&learned, text).unwrap();
+    let output = folder.join("by-name.bundle");
+    let output = output.to_str().unwrap();
+    let build = |more: &[&str]| {
+        let mut args = vec!["build", "--prove", "--unsigned", "--format=plain"];
+        args.extend(["--inventory", "inventory.yaml", learned.to_str().unwrap()]);
+        args.extend(["--output", output]);
+        args.extend(more);
+        args.push(policy.to_str().unwrap());
+        policyc(&args)
+    };
+    let ran = build(&[]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.stdout.contains("by DNS name"), "{}", ran.all());
+    let ran = build(&["--without-proxy"]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert_eq!(ran.stderr.matches("W1043").count(), 1, "{}", ran.all());
+    let ran = policyc(&["inspect", output, "--format=json"]);
+    assert!(ran.stdout.contains("198.51.100.0/24"), "{}", ran.all());
+    assert!(!ran.stdout.contains("203.0.113.7"), "{}", ran.all());
+}
+
 #[test]
 fn nodes_with_policies_are_in_the_bundle() {
     let folder = scratch("nodes");
