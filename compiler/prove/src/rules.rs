@@ -83,6 +83,8 @@ pub(crate) fn selecting<'a>(
 #[derive(Debug)]
 pub(crate) struct Matches<'a> {
     rules: &'a RuleSet,
+    /// Whether some rule asks for authentication.
+    asks: bool,
     /// A bit for each identity, by peer.
     members: Vec<Vec<u64>>,
     /// What all pods of an identity call a port, by identity, name and protocol; of more than one number none counts.
@@ -114,6 +116,7 @@ impl<'a> Matches<'a> {
         }
         Self {
             rules,
+            asks: rules.rules().iter().any(|rule| rule.auth.is_some()),
             members: rules.peers().par_iter().map(of).collect(),
             named,
         }
@@ -148,18 +151,24 @@ impl<'a> Matches<'a> {
                 let span = self.span(rule.direction, l4, peer, own)?;
                 let by_name = matches!(l4.ports, Ports::Named(..));
                 let by_peer = by_name && rule.direction == Direction::Egress;
-                Some((span, (by_peer, l4.ports == Ports::All)))
+                Some((span, (l4.clone(), by_peer)))
             });
             let (found, of): (Vec<_>, Vec<_>) = own.unzip();
             (spans, kinds) = (Some(found), of);
         }
         let beside = rule.beside.iter().any(|beside| self.is(*beside, peer));
+        let named = match &rule.peers {
+            Peers::Of(list) => list,
+            Peers::Any => &rule.beside,
+        };
+        let named = named.iter().filter(|one| self.asks && self.is(**one, peer));
+        let peers = named.copied().collect();
         Some(Applied {
             rule: id,
             level: rule.level,
             action: rule.action,
             spans,
-            asking: Asking::new(rule, beside, kinds),
+            asking: Asking::new(rule, beside, peers, kinds),
         })
     }
 

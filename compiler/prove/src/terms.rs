@@ -11,10 +11,12 @@
 //! entry, the peer's first. Cilium makes one entry of those that are alike in all of that, and so do we.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy_abi::arena::record;
+use policyc_ir::PeerId;
 use policyc_ir::l7::{self, Auth};
+use policyc_ir::port::{L4, Ports};
 use policyc_ir::rule::{Action, Level, Peers, Rule, RuleSet};
 
 use crate::decide::Applied;
@@ -30,18 +32,26 @@ pub(crate) struct Asking {
     pub(crate) names_peers: bool,
     /// Whether it names this peer beside anyone.
     pub(crate) beside: bool,
-    /// For each of its spans: whether the peer itself gives the port its number, and whether it is all ports.
-    pub(crate) spans: Vec<(bool, bool)>,
+    /// The names that it has for this peer, if some rule asks for authentication: else they make no difference.
+    pub(crate) peers: Vec<PeerId>,
+    /// For each of its spans: what is written, and whether the peer itself gives the port its number.
+    pub(crate) spans: Vec<(L4, bool)>,
 }
 
 impl Asking {
     /// How a rule asks; `beside` says whether the peer is among those named beside anyone.
-    pub(crate) fn new(rule: &Rule, beside: bool, spans: Vec<(bool, bool)>) -> Self {
+    pub(crate) fn new(
+        rule: &Rule,
+        beside: bool,
+        peers: Vec<PeerId>,
+        spans: Vec<(L4, bool)>,
+    ) -> Self {
         Self {
             auth: rule.auth,
             proxy: rule.l7.as_deref().and_then(proxy_of),
             names_peers: rule.peers != Peers::Any,
             beside,
+            peers,
             spans,
         }
     }
@@ -73,6 +83,7 @@ pub(crate) fn proxies<'a>(allows: &[&'a Applied], protocol: u8, port: u16) -> BT
 }
 
 /// An entry that matches a flow.
+#[derive(Clone, Copy)]
 struct Entry {
     /// Bits of protocol and port that it fixes.
     bits: u8,
@@ -83,10 +94,7 @@ struct Entry {
 
 /// The number of the authentication that the allows of a level demand.
 pub(crate) fn auth(allows: &[&Applied], protocol: u8, port: u16) -> u8 {
-    let entries: Vec<_> = allows
-        .iter()
-        .flat_map(|one| entries(one, protocol, port))
-        .collect();
+    let entries = kept(allows, protocol, port);
     let own = answer(&entries, true);
     let anyone = answer(&entries, false);
     let (first, other) = match (own, anyone) {
@@ -105,21 +113,53 @@ pub(crate) fn auth(allows: &[&Applied], protocol: u8, port: u16) -> u8 {
     }
 }
 
+/// The entries that are left of those that rules ask for. Rules for the very same ports and peer make one, which asks for
+/// what either asks for; and where anyone's entry for the very same ports asks for the same, a peer has none.
+fn kept(allows: &[&Applied], protocol: u8, port: u16) -> Vec<Entry> {
+    let mut merged: BTreeMap<(Option<PeerId>, Option<&L4>), Entry> = BTreeMap::new();
+    for one in allows {
+        let asking = &one.asking;
+        let named = asking.peers.iter().copied().map(Some);
+        let anyone = (!asking.names_peers).then_some(None);
+        let all: Vec<_> = anyone.into_iter().chain(named).collect();
+        for (l4, bits, by_name) in spans(one, protocol, port) {
+            let all_ports = l4.is_none_or(|l4| l4.ports == Ports::All);
+            // On all ports, anyone stands for whoever is named beside.
+            let beside = |peer: &Option<PeerId>| peer.is_some() && !asking.names_peers;
+            for peer in all.iter().filter(|peer| !(all_ports && beside(peer))) {
+                let entry = merged.entry((*peer, l4)).or_insert(Entry {
+                    bits,
+                    own: peer.is_some() || by_name,
+                    auth: None,
+                });
+                entry.auth = entry.auth.or(asking.auth);
+            }
+        }
+    }
+    let needed = merged.iter().filter(|((peer, l4), entry)| {
+        let some_ports = l4.is_some_and(|l4| l4.ports != Ports::All);
+        let anyone = merged.get(&(None, *l4)).filter(|_| some_ports);
+        peer.is_none() || anyone.is_none_or(|anyone| anyone.auth != entry.auth)
+    });
+    needed.map(|(_, entry)| *entry).collect()
+}
+
+/// The spans of a rule that a port is in: what is written, the bits of protocol and port that an entry for it fixes, and
+/// whether the peer gives the port its number.
+fn spans(one: &Applied, protocol: u8, port: u16) -> impl Iterator<Item = (Option<&L4>, u8, bool)> {
+    let whole = one.spans.is_none().then_some((None, 0, false));
+    let some = one.spans.iter().flatten().zip(&one.asking.spans);
+    let some = some.filter_map(move |((of, first, last), (l4, by_name))| {
+        let is_in = *of == protocol && *first <= port && port <= *last;
+        is_in.then(|| (Some(l4), 8 + 16 - block(*first, *last, port), *by_name))
+    });
+    whole.into_iter().chain(some)
+}
+
 fn entries(one: &Applied, protocol: u8, port: u16) -> Vec<Entry> {
     let asking = &one.asking;
-    let Some(spans) = &one.spans else {
-        return vec![Entry {
-            bits: 0,
-            own: asking.names_peers,
-            auth: asking.auth,
-        }];
-    };
     let mut found = Vec::new();
-    for ((of, first, last), (by_name, all)) in spans.iter().zip(&asking.spans) {
-        if *of != protocol || port < *first || *last < port {
-            continue;
-        }
-        let bits = 8 + 16 - block(*first, *last, port);
+    for (l4, bits, by_name) in spans(one, protocol, port) {
         let mut add = |own| {
             found.push(Entry {
                 bits,
@@ -127,8 +167,8 @@ fn entries(one: &Applied, protocol: u8, port: u16) -> Vec<Entry> {
                 auth: asking.auth,
             });
         };
-        add(asking.names_peers || *by_name);
-        if asking.beside && !all {
+        add(asking.names_peers || by_name);
+        if asking.beside && l4.is_some_and(|l4| l4.ports != Ports::All) {
             add(true);
         }
     }

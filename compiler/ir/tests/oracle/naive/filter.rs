@@ -115,7 +115,13 @@ impl Side {
     fn add(&mut self, entry: &Entry) {
         for (service, proxy) in &entry.services {
             self.conflict |= proxy.unusable;
-            for peer in &entry.peers {
+            // On all ports, anyone stands for whoever is named beside.
+            let anyone = service.port == ALL && entry.peers.contains(&ANYONE);
+            for peer in entry
+                .peers
+                .iter()
+                .filter(|peer| !anyone || **peer == ANYONE)
+            {
                 let given = Given {
                     priority: entry.priority,
                     act: entry.act,
