@@ -131,6 +131,7 @@ fn add(universe: &mut Universe, identity: IdentityId, labels: Labels, ports: Nam
 
 /// Protocols and ports at which some verdict can change.
 pub(crate) const POINTS: &[(u8, u16)] = &[
+    (6, 79),
     (6, 80),
     (6, 90),
     (6, 91),
@@ -284,7 +285,7 @@ pub(crate) fn all_verdicts(
 pub(crate) fn universes() -> Vec<Universe> {
     let mut all = Vec::new();
     for red in [[false, false], [true, false], [false, true], [true, true]] {
-        for web in [None, Some(79), Some(80), Some(90), Some(443)] {
+        for web in [None, Some(78), Some(79), Some(80), Some(90), Some(443)] {
             all.push(universe(red, web));
         }
     }
